@@ -1,0 +1,1 @@
+"""Unification of human-pose datasets: one record, one layout, one shard format."""

@@ -1,0 +1,107 @@
+"""What a reader says: one person as the dataset states it, before unification.
+
+A reader declares conventions (body model, gender, hand mean, frame) and hands over the dataset's numbers unchanged;
+`harmonize.convert` does all arithmetic, once, for every dataset. Pixels here are those of the whole picture as a viewer
+shows it (after `ImageSource.orientation`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harmonize.record import BodyKind, Boxes, Camera, Gender, HandMean, PointOrigin, Provenance
+
+Floats = npt.NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageSource:
+    """A picture of the raw root. `orientation` is an EXIF code; None means: as the file's own EXIF says."""
+
+    path: str
+    orientation: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RigidTransform:
+    """x' = rotmat @ x + transl_m, for column vectors; rotmat (3, 3), transl_m (3,)."""
+
+    rotmat: Floats
+    transl_m: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawBody:
+    """Body-model parameters in the model's own order and the dataset's own frame.
+
+    pose_aa: (24 | 52 | 55, 3), joint 0 is global_orient. `hands` says whether the model's mean hand still has to be added
+    ("relative"), is already inside ("absolute"), or the pose has no measured hands ("absent").
+    betas: (n,), at most 16 are kept. `kid_weight`: interpolation weight of the kid template, 0 for adults.
+    to_cam: rigid map from the parameters' frame to the OpenCV camera; None when they are in the camera frame already.
+    neutral_betas: (10,) the dataset's own refit of the shape to neutral SMPL-X, when it ships one.
+    """
+
+    model: BodyKind
+    gender: Gender
+    pose_aa: Floats
+    betas: Floats
+    transl_m: Floats
+    hands: HandMean
+    expression: Floats | None = None
+    kid_weight: float = 0.0
+    to_cam: RigidTransform | None = None
+    neutral_betas: Floats | None = None
+    has_left_hand: bool = False
+    has_right_hand: bool = False
+    has_jaw: bool = False
+    has_eyes: bool = False
+    has_expression: bool = False
+    is_transl_metric: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedPoints:
+    """Points of a keypoint convention: values (K, 3) x y confidence in px, or (K, 4) x y z confidence in camera metres.
+
+    `names` are canonical names (see `harmonize.keypoints`), one a row.
+    `origin`: annotated by people, detected by a network, projected from a body, or measured in 3D.
+    `is_exact`: made from the very body that is annotated, so that body and points must agree within rounding; the gate
+    then holds them to a tight limit instead of the annotators' one.
+    """
+
+    names: tuple[str, ...]
+    values: Floats
+    origin: PointOrigin
+    is_exact: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Annotation:
+    """One person of one picture. `image_size_px` (w, h) is the oriented picture's; None: ask the file."""
+
+    provenance: Provenance
+    image: ImageSource
+    camera: Camera
+    boxes: Boxes
+    body: RawBody | None
+    keypoints2d: tuple[NamedPoints, ...] = ()
+    keypoints3d: NamedPoints | None = None
+    image_size_px: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reject:
+    """A person that does not become a sample: recorded with a reason and numbers, never dropped silently.
+
+    `reason` is a short stable slug (`crowd`, `no-fit`, `image-missing`, `reprojection`), `numbers` says expected and found.
+    """
+
+    reason: str
+    provenance: Provenance
+    detail: str = ""
+    numbers: Mapping[str, float] = field(default_factory=dict)
