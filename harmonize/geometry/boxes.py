@@ -1,0 +1,63 @@
+"""Boxes as x, y, width, height and, where a fifth value is given, confidence; pixels, float32 as in the record.
+
+A box covers the half-open region [x, x + width) x [y, y + height). Confidence 0 says that there is no box.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from harmonize.record import Array
+
+
+def from_points(points_px: npt.ArrayLike, confidence: npt.ArrayLike | None = None) -> Array:
+    """The tight box (5,) around points (N, 2) that are finite and, if `confidence` (N,) is given, above 0 in it.
+
+    Points that span no area (none, one, or all on one row or column) give zeros: no box.
+    """
+    points = np.asarray(points_px, np.float64).reshape(-1, 2)
+    used = np.isfinite(points).all(axis=-1)
+    if confidence is not None:
+        used &= np.asarray(confidence) > 0
+    box = np.zeros(5, np.float32)
+    if used.any():
+        low, high = points[used].min(axis=0), points[used].max(axis=0)
+        if (high > low).all():
+            box[:] = (*low, *(high - low), 1.0)
+    return box
+
+
+def clip_to_image(box_xywh_px: npt.ArrayLike, image_size_px: tuple[int, int]) -> Array:
+    """The parts (..., 4 | 5) of boxes inside a picture of (width, height); boxes that miss it become zeros."""
+    box = np.asarray(box_xywh_px, np.float32)
+    size = np.asarray(image_size_px, np.float32)
+    low = np.clip(box[..., :2], 0, size)
+    high = np.clip(box[..., :2] + box[..., 2:4], 0, size)
+    clipped = np.concatenate((low, high - low, box[..., 4:]), axis=-1)
+    return np.where(area(clipped)[..., None] > 0, clipped, np.float32(0))
+
+
+def area(box_xywh_px: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    """Areas (...) in square pixels of boxes (..., 4 | 5); 0 for a width or height that is not positive (or is NaN)."""
+    box = np.asarray(box_xywh_px, np.float32)
+    width, height = box[..., 2], box[..., 3]
+    return np.where((width > 0) & (height > 0), width * height, np.float32(0))
+
+
+def iou(first_xywh_px: npt.ArrayLike, second_xywh_px: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    """Intersection over union (...) of boxes (..., 4 | 5), broadcast; 0 where a box has no area."""
+    first, second = np.asarray(first_xywh_px, np.float32), np.asarray(second_xywh_px, np.float32)
+    low = np.maximum(first[..., :2], second[..., :2])
+    high = np.minimum(first[..., :2] + first[..., 2:4], second[..., :2] + second[..., 2:4])
+    shared = area(np.concatenate((low, high - low), axis=-1))
+    united = area(first) + area(second) - shared
+    return np.divide(shared, united, out=np.zeros_like(united), where=(area(first) > 0) & (area(second) > 0))
+
+
+def scaled(box_xywh_px: npt.ArrayLike, factor: float) -> Array:
+    """Boxes (..., 4 | 5) with width and height multiplied by `factor` about their centres."""
+    box = np.asarray(box_xywh_px, np.float32)
+    size = box[..., 2:4] * np.float32(factor)
+    low = box[..., :2] + (box[..., 2:4] - size) / 2
+    return np.concatenate((low, size, box[..., 4:]), axis=-1)
