@@ -39,8 +39,8 @@ class RigidTransform:
 class RawBody:
     """Body-model parameters in the model's own order and the dataset's own frame.
 
-    pose_aa: (24 | 52 | 55, 3), joint 0 is global_orient. `hands` says whether the model's mean hand still has to be added
-    ("relative"), is already inside ("absolute"), or the pose has no measured hands ("absent").
+    pose_aa: (24 | 52 | 55, 3), joint 0 is global_orient. `hands` says whether the model's mean hand still has to be
+    added ("relative"), is already inside ("absolute"), or the pose has no measured hands ("absent").
     betas: (n,), at most 16 are kept. `kid_weight`: interpolation weight of the kid template, 0 for adults.
     to_cam: rigid map from the parameters' frame to the OpenCV camera; None when they are in the camera frame already.
     neutral_betas: (10,) the dataset's own refit of the shape to neutral SMPL-X, when it ships one.
@@ -98,7 +98,8 @@ class Annotation:
 class Reject:
     """A person that does not become a sample: recorded with a reason and numbers, never dropped silently.
 
-    `reason` is a short stable slug (`crowd`, `no-fit`, `image-missing`, `reprojection`), `numbers` says expected and found.
+    `reason` is a short stable slug (`crowd`, `no-fit`, `image-missing`, `reprojection`); `numbers` says expected and
+    found.
     """
 
     reason: str

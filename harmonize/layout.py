@@ -2,8 +2,8 @@
 
 The table `LAYOUT` is derived from the record's own declarations: one row a field, in declaration order, with slice,
 shape, unit, frame and validity flag. `LAYOUT_HASH` covers the whole table; it goes into every manifest, so a change of
-the record cannot pass unnoticed. Flags are 0 or 1, codes are positions in their list, an absent source body is a lowered
-`source_body.is_present`.
+the record cannot pass unnoticed. Flags are 0 or 1, codes are positions in their list, an absent source body is a
+lowered `source_body.is_present`.
 """
 
 from __future__ import annotations
@@ -195,4 +195,3 @@ def _scalar(value: float, kind: str, codes: tuple[str, ...], name: str) -> Any:
     if 0 <= value < len(codes):
         return codes[int(value)]
     raise RecordError(f"{name}: expected a code below {len(codes)}, found {value}")
-
