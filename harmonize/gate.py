@@ -9,14 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harmonize.annotation import Reject
-from harmonize.convert import Converted
 from harmonize.evidence import Evidence
 from harmonize.geometry import boxes as box_math
+from harmonize.geometry.cameras import project
 from harmonize.record import Instance
+
+if TYPE_CHECKING:  # a verifier checks records without loading body models
+    from harmonize.convert import Converted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,8 +197,6 @@ def _box(instance: Instance, limits: Limits) -> Iterator[Violation]:
 
 
 def _in_view(instance: Instance, limits: Limits) -> Iterator[Violation]:
-    from harmonize.geometry.cameras import project
-
     joints = instance.keypoints.joints3d_cam_m
     known = joints[:, 3] > 0
     if instance.keypoints.joints3d_origin != "body" or not known.any() or not instance.camera.has_intrinsics:

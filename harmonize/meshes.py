@@ -52,16 +52,11 @@ def neutral_batch(instance: Instance) -> BodyBatch:
     )
 
 
-def body_vertices_m(instance: Instance, models: BodyModels) -> Floats:
-    """(10475, 3) vertices of the stored neutral SMPL-X body, camera frame, metres."""
-    return models.get("smplx", "neutral").vertices(neutral_batch(instance))[0]
-
-
-def source_vertices_m(instance: Instance, models: BodyModels) -> Floats:
-    """(V, 3) vertices of the body as annotated (its model, gender, betas, hands), camera frame, metres."""
+def source_batch(instance: Instance, models: BodyModels) -> tuple[BodyBatch, BodyModel]:
+    """The body as annotated (its model, gender, betas, hands; camera frame) as a batch of one, and its model."""
     source = instance.source_body
     if source is None:
-        return body_vertices_m(instance, models)
+        return neutral_batch(instance), models.get("smplx", "neutral")
     model = models.get(source.model, source.gender)
     pose = absolute_hands(source.pose_aa[: source.num_joints], source.hand_mean, model)
     batch = BodyBatch(
@@ -71,4 +66,15 @@ def source_vertices_m(instance: Instance, models: BodyModels) -> Floats:
         expression=source.expression[None] if source.model == "smplx" else None,
         kid_weight=np.array([source.kid_weight]) if source.kid_weight else None,
     )
+    return batch, model
+
+
+def body_vertices_m(instance: Instance, models: BodyModels) -> Floats:
+    """(10475, 3) vertices of the stored neutral SMPL-X body, camera frame, metres."""
+    return models.get("smplx", "neutral").vertices(neutral_batch(instance))[0]
+
+
+def source_vertices_m(instance: Instance, models: BodyModels) -> Floats:
+    """(V, 3) vertices of the body as annotated, in the source model's topology, camera frame, metres."""
+    batch, model = source_batch(instance, models)
     return model.vertices(batch)[0]
