@@ -1,0 +1,64 @@
+# Everything a newcomer, a developer and CI run. `make` alone lists it.
+#
+# The first target that needs it builds .venv from pyproject.toml and constraints.txt; touching either rebuilds it.
+# Where the wheels come from is pip's configuration, never this file's: constraints.txt says `torch==2.13.0`, and pip
+# takes the CPU build of that release where its configuration offers one.
+
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell command -v $(name) 2>/dev/null)))
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+OUT    ?= demo
+TESTS  ?= tests
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test test-slow check format bench constraints docs clean
+
+help: ## Show this list
+	@echo "usage: make TARGET"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do printf '%-14s %s\n' "$$target" "$$text"; done
+
+venv: $(STAMP) ## Build .venv with everything in it (done by itself before any other target)
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "no Python found; give one: make venv PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(f"Python >= 3.11 is needed, found {sys.version.split()[0]}; give one: make venv PYTHON=...") if sys.version_info < (3, 11) else None'
+	"$(PYTHON)" -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[all,dev]'
+	@touch $@
+
+demo: $(STAMP) ## The whole path on made-up people, in under three minutes; results in OUT (default: demo)
+	$(BIN)/ehps demo --out $(OUT)
+
+test: $(STAMP) ## Run the tests (TESTS=path for some of them)
+	$(BIN)/python -m pytest $(TESTS)
+
+test-slow: $(STAMP) ## Run the tests marked slow, which `make test` leaves out
+	$(BIN)/python -m pytest -m slow $(TESTS)
+
+check: $(STAMP) ## Lint, format, strict types, and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_architecture.py
+
+format: $(STAMP) ## Put every file into the project's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP) ## Measure the hot paths; prints one table each
+	@for module in tests/bench/bench_*.py; do echo; OMP_NUM_THREADS=1 $(BIN)/python "$$module" || exit 1; done
+
+constraints: $(STAMP) ## Write constraints.txt again from what is installed in .venv
+	$(BIN)/python -m pip freeze --exclude-editable | sed -e 's/+cpu$$//' -e '/ @ /d' > $(VENV)/constraints.new
+	mv $(VENV)/constraints.new constraints.txt
+	@touch $(STAMP)
+
+docs: $(STAMP) ## Write the generated parts of docs/ again
+	$(BIN)/python -m pipelines.docs
+
+clean: ## Remove .venv and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache *.egg-info
