@@ -1,0 +1,232 @@
+"""Body models as the rest of the project sees them: parameters in, vertices or joints out, hands always absolute.
+
+This is the only module that runs the `smplx` package.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from smplx.lbs import lbs
+from torch import Tensor
+
+from harmonize.bodies.files import (
+    NUM_EXPRESSION,
+    NUM_JOINTS,
+    kid_template_path,
+    load_kid_template,
+    load_model,
+    model_path,
+)
+from harmonize.bodies.joints import BodyJoints
+from harmonize.bodies.standin import standin_root
+from harmonize.errors import MissingBodyModelError, UsageError
+from harmonize.record import BodyKind, Gender
+
+Floats = npt.NDArray[np.floating[Any]]
+Floats32 = npt.NDArray[np.float32]
+
+STANDIN = "standin"
+ENVIRONMENT = "EHPS_BODY_MODELS"
+
+# Bounds the memory of a call: a mesh needs about 1 MB a person while it is skinned.
+_MESHES_AT_ONCE = 64
+_JOINTS_AT_ONCE = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BodyBatch:
+    """Parameters of B bodies. pose_aa (B,J,3) radians, joint 0 global_orient, hands ABSOLUTE; betas (B,n);
+    transl_m (B,3); expression (B,10) or None for neutral faces; kid_weight (B,) or None for adults."""
+
+    pose_aa: Floats
+    betas: Floats
+    transl_m: Floats
+    expression: Floats | None = None
+    kid_weight: Floats | None = None
+
+    def __len__(self) -> int:
+        return len(self.pose_aa)
+
+
+class BodyModel:
+    """One model file. Made by `BodyModels.get`.
+
+    kind, gender; num_joints of the kinematic chain; num_vertices; num_betas that the file has (at most 16);
+    faces (F,3); hand_mean_aa (2,15,3), left and right, None for SMPL.
+    """
+
+    def __init__(self, path: Path, kind: BodyKind, gender: Gender, kid_template: Path | None) -> None:
+        arrays = load_model(path, kind)
+        self.path, self.kind, self.gender = path, kind, gender
+        self.num_joints, self.num_vertices = NUM_JOINTS[kind], len(arrays.template)
+        self.num_betas = arrays.shape.shape[2]
+        self.faces = arrays.faces
+        self.hand_mean_aa = arrays.hand_means
+        self.parents = tuple(arrays.parents.tolist())
+        self.has_kid = kid_template is not None
+        directions = [arrays.shape, arrays.expression]
+        if kid_template is not None:
+            # As AGORA's code does: the kid template is centred at its mean vertex, the adult one stays where it is.
+            kid = load_kid_template(kid_template, self.num_vertices)
+            directions.append((kid - kid.mean(axis=0) - arrays.template)[:, :, None])
+        self._directions = torch.from_numpy(np.concatenate(directions, axis=2))
+        self._template = torch.from_numpy(arrays.template)
+        self._correctives = torch.from_numpy(
+            np.ascontiguousarray(arrays.correctives.reshape(self.num_vertices * 3, -1).T)
+        )
+        self._regressor = torch.from_numpy(arrays.regressor)
+        self._weights = torch.from_numpy(arrays.weights)
+        self.joints_module = BodyJoints(arrays, self._directions.numpy(), kind)
+        """The mesh-free joints as a torch module, for use with gradients."""
+
+    @property
+    def joint_names(self) -> tuple[str, ...]:
+        """Canonical names of what `joints` returns."""
+        from harmonize.keypoints import convention
+
+        return convention({"smplx": "smplx_144", "smplh": "smplh_73", "smpl": "smpl_45"}[self.kind]).names
+
+    def vertices(self, batch: BodyBatch) -> Floats32:
+        """The posed mesh (B,V,3) in metres, by the `smplx` package's linear blend skinning."""
+        pose, coefficients, transl = self._tensors(batch)
+        out = np.empty((len(pose), self.num_vertices, 3), np.float32)
+        with torch.inference_mode():
+            for start in range(0, len(pose), _MESHES_AT_ONCE):
+                some = slice(start, start + _MESHES_AT_ONCE)
+                mesh, _ = lbs(
+                    coefficients[some],
+                    pose[some].flatten(1),
+                    self._template,
+                    self._directions,
+                    self._correctives,
+                    self._regressor,
+                    torch.tensor(self.parents),
+                    self._weights,
+                )
+                out[some] = (mesh + transl[some, None]).numpy()
+        return out
+
+    def joints(self, batch: BodyBatch) -> Floats32:
+        """The joints that the `smplx` package returns (B,K,3) in metres, without the mesh; K = 144, 73 or 45."""
+        pose, coefficients, transl = self._tensors(batch)
+        with torch.inference_mode():
+            parts = [
+                self.joints_module(
+                    *(values[start : start + _JOINTS_AT_ONCE] for values in (pose, coefficients, transl))
+                )
+                for start in range(0, len(pose), _JOINTS_AT_ONCE)
+            ]
+        empty = np.zeros((0, len(self.joint_names), 3), np.float32)
+        return torch.cat(parts).numpy() if parts else empty
+
+    def rest_pelvis_m(self, betas: Floats, kid_weight: Floats | None = None) -> Floats32:
+        """The pelvis of the unposed body (B,3): transl moves it, global_orient turns the body about it."""
+        coefficients = self.coefficients(betas, None, kid_weight)
+        module = self.joints_module
+        pelvis = module.rest_joints[0] + coefficients @ module.joint_directions[:, :3]
+        return np.asarray(pelvis.numpy())
+
+    def coefficients(self, betas: Floats, expression: Floats | None, kid_weight: Floats | None) -> Tensor:
+        """What `joints_module` takes as coefficients (B,N): betas, expression, kid weight, each where the model puts it.
+
+        Raises:
+            UsageError: there are more non-zero betas than the file has shape directions.
+            MissingBodyModelError: a kid weight is given and the kid template is not there.
+        """
+        betas = np.asarray(betas, np.float32)
+        if betas.ndim != 2:
+            raise ValueError(f"betas: expected (B, n), found {betas.shape}")
+        if betas[:, self.num_betas :].any():
+            raise UsageError(
+                f"{self.path}: expected a file with at least {betas.shape[1]} shape directions, found {self.num_betas}",
+                fix=f"download the {self.kind} release with 300 shape directions",
+            )
+        out = np.zeros((len(betas), self._directions.shape[2]), np.float32)
+        num = min(self.num_betas, betas.shape[1])
+        out[:, :num] = betas[:, :num]
+        if expression is not None:
+            if self.kind != "smplx" or np.shape(expression) != (len(betas), NUM_EXPRESSION):
+                raise ValueError(f"{self.kind}: expected SMPL-X and expression (B, 10), found {np.shape(expression)}")
+            out[:, self.num_betas : self.num_betas + NUM_EXPRESSION] = expression
+        if kid_weight is not None and np.any(kid_weight):
+            if not self.has_kid:
+                kid_template_path(self.path.parent.parent, self.kind)
+            out[:, -1] = kid_weight
+        return torch.from_numpy(out)
+
+    def _tensors(self, batch: BodyBatch) -> tuple[Tensor, Tensor, Tensor]:
+        pose = np.ascontiguousarray(batch.pose_aa, np.float32)
+        transl = np.ascontiguousarray(batch.transl_m, np.float32)
+        if pose.shape[1:] != (self.num_joints, 3) or transl.shape != (len(pose), 3):
+            raise ValueError(
+                f"{self.kind}: expected pose_aa (B, {self.num_joints}, 3) and transl_m (B, 3), "
+                f"found {pose.shape} and {transl.shape}"
+            )
+        coefficients = self.coefficients(batch.betas, batch.expression, batch.kid_weight)
+        return torch.from_numpy(pose), coefficients, torch.from_numpy(transl)
+
+
+class BodyModels:
+    """A folder of body-model files, each read at most once."""
+
+    def __init__(self, root: Path, *, is_standin: bool) -> None:
+        self.root, self.is_standin = root, is_standin
+        self._models: dict[tuple[BodyKind, Gender], BodyModel] = {}
+        self._digests: dict[Path, str] = {}
+
+    @classmethod
+    def open(cls, spec: str | Path | None) -> BodyModels:
+        """The models of a folder; "standin" builds the licence-free stand-in; None asks EHPS_BODY_MODELS.
+
+        Raises:
+            MissingBodyModelError: nothing is given, or the folder does not exist.
+        """
+        chosen = os.environ.get(ENVIRONMENT) if spec is None else spec
+        if chosen == STANDIN:
+            return cls(standin_root(), is_standin=True)
+        if not chosen or not Path(chosen).is_dir():
+            found = f"found no folder {chosen}" if chosen else f"{ENVIRONMENT} is not set"
+            raise MissingBodyModelError(
+                f"no body models: expected a folder with smplx/SMPLX_NEUTRAL.npz and the like, {found}",
+                fix=f"pass `--body-models DIR` or set {ENVIRONMENT}; `--body-models standin` takes the licence-free "
+                "stand-in body (never for results)",
+            )
+        return cls(Path(chosen), is_standin=False)
+
+    def get(self, kind: BodyKind, gender: Gender) -> BodyModel:
+        """A model, kept after its first use.
+
+        Raises:
+            MissingBodyModelError: its file is not there; the message says how to get it.
+            RawFileError: its file is damaged.
+        """
+        if (kind, gender) not in self._models:
+            try:
+                kid: Path | None = kid_template_path(self.root, kind)
+            except MissingBodyModelError:
+                kid = None
+            self._models[kind, gender] = BodyModel(model_path(self.root, kind, gender), kind, gender, kid)
+        return self._models[kind, gender]
+
+    def sha256(self, kind: BodyKind, gender: Gender) -> str:
+        """The hash of a model's file, in hex."""
+        return self._digest(model_path(self.root, kind, gender))
+
+    def kid_template(self, kind: BodyKind) -> Floats32:
+        """The kid template (V,3) of a kind, metres, as stored."""
+        path = kid_template_path(self.root, kind)
+        return np.load(path, allow_pickle=False)  # type: ignore[no-any-return]
+
+    def _digest(self, path: Path) -> str:
+        if path not in self._digests:
+            with path.open("rb") as file:
+                self._digests[path] = hashlib.file_digest(file, "sha256").hexdigest()
+        return self._digests[path]
