@@ -57,7 +57,7 @@ def to_crop(instance: Instance, window: Window) -> Instance:
     """
     image = instance.image
     x, y, width, height = window
-    inside = 0 <= x and 0 <= y and x + width <= image.source_width_px and y + height <= image.source_height_px
+    inside = x >= 0 and y >= 0 and x + width <= image.source_width_px and y + height <= image.source_height_px
     if not inside or width <= 0 or height <= 0:
         raise RecordError(
             f"{instance.key}: expected a window inside {image.source_width_px} x {image.source_height_px} px, "
