@@ -1,0 +1,402 @@
+"""An interpreter for the data part of pickle: containers, numbers, strings, and nothing that can act.
+
+The standard unpickler calls whatever its `find_class` returns, numpy's own reconstruction trusts what it is told
+(`dtype.__setstate__` takes flags from the file: eight bytes of a file then become a pointer that is followed), and
+the C implementation allocates what a length field declares. So the stream is interpreted here. A global is looked up in
+a table of functions of this project; each gets plain values and gives a plain value back. No foreign callable is ever
+reached.
+
+An object that pickle first makes empty and fills later is a `Pending`; filling gives the finished value, which takes
+its place on the stack and in the memo.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+
+MAX_OPERATIONS = (
+    50_000_000  # bounds the objects of a file made of one-byte opcodes; AGORA's largest has about a million
+)
+MAX_INT_BYTES = 16  # torch's magic number has 10; nothing in the 32 datasets is longer
+MAX_LINE_BYTES = 1 << 20  # text numbers and names; text strings are bounded by the file instead
+MAX_KEY_DEPTH = 4  # hashing nested tuples recurses in C without a check
+_SCALARS = (str, int, float, bool, bytes, complex, type(None))
+
+
+class Refused(Exception):
+    """What the file holds is not admitted; `load_pickle` turns it into a RawFileError that names the file."""
+
+
+class Inner:
+    """A value that only has a meaning inside the reconstruction of another; never part of a result."""
+
+
+class Pending(Inner):
+    """An object that exists but was not filled yet."""
+
+    def build(self, state: Any) -> Any:
+        """The finished value for the state that the file gives."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted(Inner):
+    """A global of the stream and the function of ours that stands for calling it."""
+
+    name: str
+    rebuild: Callable[..., Any]
+
+
+Table = Mapping[tuple[str, str], Callable[..., Any]]
+
+
+def check_key(key: Any, depth: int = 0) -> Any:
+    """The key itself when it can be hashed safely: a scalar, or tuples of scalars at most MAX_KEY_DEPTH deep."""
+    if type(key) in _SCALARS or isinstance(key, (np.number, np.bool_, np.str_)):
+        return key
+    if type(key) is tuple and depth < MAX_KEY_DEPTH:
+        for item in key:
+            check_key(item, depth + 1)
+        return key
+    raise Refused(f"a key or set member of type {type(key).__name__}")
+
+
+class Machine:
+    """Interprets one pickle of a stream. `load` leaves the file behind the STOP opcode."""
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        size: int,
+        table: Table,
+        *,
+        encoding: str = "latin1",
+        persistent: Callable[[Any], Any] | None = None,
+    ) -> None:
+        self.file = file
+        self.left = size
+        self.table = table
+        self.encoding = encoding
+        self.persistent = persistent
+        self.budget = 4 * size + (1 << 20)
+        self.stack: list[Any] = []
+        self.marks = [0]
+        self.memo: dict[int, Any] = {}
+        self.slots: dict[int, list[int]] = {}
+        self.num_pending = 0
+
+    def load(self) -> Any:
+        """The value of the pickle.
+
+        Raises:
+            Refused: an opcode, a global or a value that is not admitted, or lengths that do not fit the file.
+        """
+        for _ in range(MAX_OPERATIONS):
+            code = self.read(1)[0]
+            if code == 0x2E:  # STOP
+                value = self.pop()
+                if self.num_pending or isinstance(value, Inner):
+                    raise Refused("an object that is never filled, or a class instead of a value")
+                return value
+            operation = _OPERATIONS.get(code)
+            if operation is None:
+                raise Refused(f"opcode 0x{code:02x}, which no data pickle has")
+            operation(self)
+        raise Refused(f"more than {MAX_OPERATIONS} operations")
+
+    # Reading: every length is checked against the bytes that are left before anything is allocated.
+
+    def read(self, count: int) -> bytes:
+        if not 0 <= count <= self.left:
+            raise Refused(f"{count} bytes declared where {self.left} are left (truncated, or a false length)")
+        self.left -= count
+        data = self.file.read(count)
+        if len(data) != count:
+            raise Refused("the file ends early")
+        return data
+
+    def line(self, limit: int = MAX_LINE_BYTES) -> bytes:
+        data = self.file.readline(min(limit, self.left) + 1)
+        self.left -= len(data)
+        if not data.endswith(b"\n") or self.left < 0:
+            raise Refused("a text line without end (truncated, or a false length)")
+        return data[:-1]
+
+    def number(self, form: str) -> Any:
+        return struct.unpack(form, self.read(struct.calcsize(form)))[0]
+
+    def text(self, raw: bytes) -> str | bytes:
+        """A Python 2 string."""
+        return raw if self.encoding == "bytes" else raw.decode(self.encoding)
+
+    # The stack.
+
+    def push(self, value: Any) -> None:
+        self.stack.append(value)
+
+    def pop(self) -> Any:
+        if len(self.stack) <= self.marks[-1]:
+            raise Refused("an operation without its operand")
+        return self.stack.pop()
+
+    def top(self, kind: type = object) -> Any:
+        if len(self.stack) <= self.marks[-1]:
+            raise Refused("an operation without its operand")
+        value = self.stack[-1]
+        if not isinstance(value, kind):
+            raise Refused(f"{type(value).__name__} where {kind.__name__} must be")
+        return value
+
+    def mark(self) -> None:
+        self.marks.append(len(self.stack))
+
+    def since_mark(self) -> list[Any]:
+        if len(self.marks) == 1:
+            raise Refused("a missing mark")
+        at = self.marks.pop()
+        items = self.stack[at:]
+        del self.stack[at:]
+        return _finished(items)
+
+    # Memo. A pending object keeps its slots, so that the finished value can take its place in them.
+
+    def remember(self, slot: int) -> None:
+        value = self.memo[slot] = self.top()
+        if isinstance(value, Pending):
+            self.slots.setdefault(id(value), []).append(slot)
+
+    def recall(self, slot: int) -> None:
+        if slot not in self.memo:
+            raise Refused(f"memo slot {slot}, which was never filled")
+        value = self.memo[slot]
+        if isinstance(value, Pending):
+            raise Refused("an object that contains itself")
+        self.push(value)
+
+    # Objects.
+
+    def admit(self, module: Any, name: Any) -> None:
+        if not isinstance(module, str) or not isinstance(name, str):
+            raise Refused("a global whose name is not text")
+        rebuild = self.table.get((module, name))
+        if rebuild is None:
+            raise Refused(f"the global {module}.{name}, which is not on the list of admitted ones")
+        self.push(Admitted(f"{module}.{name}", rebuild))
+
+    def call(self, function: Any, arguments: Any) -> None:
+        if not isinstance(function, Admitted) or type(arguments) is not tuple:
+            raise Refused(f"a call of {type(function).__name__}")
+        self.push(self.charge(function.rebuild(*arguments)))
+
+    def charge(self, value: Any) -> Any:
+        """Counts what a call made, so that one stretch of the file cannot be turned into any number of copies."""
+        if isinstance(value, Pending):
+            self.num_pending += 1
+        elif isinstance(value, (np.ndarray, Inner)):
+            self.budget -= getattr(value, "nbytes", 0)
+        elif isinstance(value, (bytes, bytearray)):
+            self.budget -= len(value)
+        elif isinstance(value, (list, tuple, set, frozenset, dict)):
+            self.budget -= 8 * len(value)
+        if self.budget < 0:
+            raise Refused("arrays that add up to more than the file can hold")
+        return value
+
+    def build(self) -> None:
+        state, pending = self.pop(), self.pop()
+        if not isinstance(pending, Pending):
+            raise Refused(f"a state for {type(pending).__name__}")
+        value = self.charge(pending.build(state))
+        self.num_pending -= 1
+        for slot in self.slots.pop(id(pending), ()):
+            if self.memo[slot] is pending:
+                self.memo[slot] = value
+        self.push(value)
+
+    def new_with_keywords(self) -> None:
+        keywords, arguments, cls = self.pop(), self.pop(), self.pop()
+        if keywords:
+            raise Refused("an object made with keyword arguments")
+        self.call(cls, arguments)
+
+    def inst(self) -> None:
+        module, name = self.line().decode(), self.line().decode()
+        arguments = self.since_mark()
+        self.admit(module, name)
+        self.call(self.pop(), tuple(arguments))
+
+    def obj(self) -> None:
+        cls, *arguments = self.since_mark()
+        self.call(cls, tuple(arguments))
+
+    def persist(self, key: Any) -> None:
+        if self.persistent is None:
+            raise Refused("a reference to something outside the file")
+        self.push(self.persistent(key))
+
+    # Containers.
+
+    def extend(self, items: list[Any]) -> None:
+        self.top(list).extend(items)
+
+    def update(self, items: list[Any]) -> None:
+        target = self.top(dict)
+        if len(items) % 2:
+            raise Refused("a key without a value")
+        for at in range(0, len(items), 2):
+            target[check_key(items[at])] = items[at + 1]
+
+    def pop_or_mark(self) -> None:
+        if len(self.marks) > 1 and self.marks[-1] == len(self.stack):
+            self.marks.pop()
+        else:
+            self.pop()
+
+    def set_item(self) -> None:
+        value, key = self.pop(), self.pop()
+        self.update(_finished([key, value]))
+
+    def make_dict(self) -> None:
+        items = self.since_mark()
+        self.push({})
+        self.update(items)
+
+    def make_tuple(self, count: int) -> None:
+        items = [self.pop() for _ in range(count)]
+        self.push(tuple(_finished(items[::-1])))
+
+    def add_items(self) -> None:
+        items = self.since_mark()
+        self.top(set).update([check_key(item) for item in items])
+
+    def duplicate(self) -> None:
+        self.push(*_finished([self.top()]))
+
+    # Literals.
+
+    def python2_text(self, form: str) -> None:
+        self.push(self.text(self.read(self.number(form))))
+
+    def quoted(self) -> None:
+        raw = self.line(self.left).strip()
+        if len(raw) < 2 or raw[:1] != raw[-1:] or raw[:1] not in (b"'", b'"'):
+            raise Refused("a string without quotes")
+        self.push(self.text(codecs.escape_decode(raw[1:-1])[0]))
+
+    def unicode(self, form: str) -> None:
+        self.push(self.read(self.number(form)).decode("utf-8", "surrogatepass"))
+
+    def decimal(self) -> None:
+        raw = self.line()
+        if raw in (b"00", b"01"):  # how protocol 0 writes False and True
+            self.push(raw == b"01")
+            return
+        if not re.fullmatch(rb"[+-]?\d{1,40}L?", raw):
+            raise Refused("a number that is none, or too long")
+        self.push(int(raw.rstrip(b"L")))
+
+    def long(self, form: str) -> None:
+        count = self.number(form)
+        if not 0 <= count <= MAX_INT_BYTES:
+            raise Refused(f"an integer of {count} bytes")
+        self.push(int.from_bytes(self.read(count), "little", signed=True))
+
+    def frame(self) -> None:
+        count = self.number("<Q")
+        if count > self.left:
+            raise Refused(f"a frame of {count} bytes where {self.left} are left")
+
+    def protocol(self) -> None:
+        version = self.read(1)[0]
+        if version > 5:
+            raise Refused(f"pickle protocol {version}")
+
+
+def _finished(items: list[Any]) -> list[Any]:
+    for item in items:
+        if isinstance(item, Pending):
+            raise Refused("an object that is used before it is filled")
+    return items
+
+
+def _stack_global(machine: Machine) -> None:
+    name, module = machine.pop(), machine.pop()
+    machine.admit(module, name)
+
+
+def _reduce(machine: Machine) -> None:
+    arguments, function = machine.pop(), machine.pop()
+    machine.call(function, arguments)
+
+
+_OPERATIONS: dict[int, Callable[[Machine], None]] = {
+    ord("("): Machine.mark,
+    ord("0"): Machine.pop_or_mark,
+    ord("1"): lambda m: m.stack.extend(m.since_mark()[:0]),
+    ord("2"): Machine.duplicate,
+    ord("F"): lambda m: m.push(float(m.line())),
+    ord("I"): Machine.decimal,
+    ord("J"): lambda m: m.push(m.number("<i")),
+    ord("K"): lambda m: m.push(m.read(1)[0]),
+    ord("L"): Machine.decimal,
+    ord("M"): lambda m: m.push(m.number("<H")),
+    ord("N"): lambda m: m.push(None),
+    ord("P"): lambda m: m.persist(m.line().decode()),
+    ord("Q"): lambda m: m.persist(m.pop()),
+    ord("R"): _reduce,
+    ord("S"): Machine.quoted,
+    ord("T"): lambda m: m.python2_text("<i"),
+    ord("U"): lambda m: m.python2_text("<B"),
+    ord("V"): lambda m: m.push(m.line(m.left).decode("raw-unicode-escape")),
+    ord("X"): lambda m: m.unicode("<I"),
+    ord("a"): lambda m: m.extend(_finished([m.pop()])),
+    ord("b"): Machine.build,
+    ord("c"): lambda m: m.admit(m.line().decode(), m.line().decode()),
+    ord("d"): Machine.make_dict,
+    ord("}"): lambda m: m.push({}),
+    ord("e"): lambda m: m.extend(m.since_mark()),
+    ord("g"): lambda m: m.recall(int(m.line())),
+    ord("h"): lambda m: m.recall(m.read(1)[0]),
+    ord("i"): Machine.inst,
+    ord("j"): lambda m: m.recall(m.number("<I")),
+    ord("l"): lambda m: m.push(m.since_mark()),
+    ord("]"): lambda m: m.push([]),
+    ord("o"): Machine.obj,
+    ord("p"): lambda m: m.remember(int(m.line())),
+    ord("q"): lambda m: m.remember(m.read(1)[0]),
+    ord("r"): lambda m: m.remember(m.number("<I")),
+    ord("s"): Machine.set_item,
+    ord("t"): lambda m: m.push(tuple(m.since_mark())),
+    ord(")"): lambda m: m.push(()),
+    ord("u"): lambda m: m.update(m.since_mark()),
+    ord("G"): lambda m: m.push(m.number(">d")),
+    0x80: Machine.protocol,
+    0x81: _reduce,  # NEWOBJ: the same call, as no class is ever reached
+    0x85: lambda m: m.make_tuple(1),
+    0x86: lambda m: m.make_tuple(2),
+    0x87: lambda m: m.make_tuple(3),
+    0x88: lambda m: m.push(True),
+    0x89: lambda m: m.push(False),
+    0x8A: lambda m: m.long("<B"),
+    0x8B: lambda m: m.long("<i"),
+    ord("B"): lambda m: m.push(m.read(m.number("<I"))),
+    ord("C"): lambda m: m.push(m.read(m.read(1)[0])),
+    0x8C: lambda m: m.unicode("<B"),
+    0x8D: lambda m: m.unicode("<Q"),
+    0x8E: lambda m: m.push(m.read(m.number("<Q"))),
+    0x8F: lambda m: m.push(set()),
+    0x90: Machine.add_items,
+    0x91: lambda m: m.push(frozenset(check_key(item) for item in m.since_mark())),
+    0x92: Machine.new_with_keywords,
+    0x93: _stack_global,
+    0x94: lambda m: m.remember(len(m.memo)),
+    0x95: Machine.frame,
+    0x96: lambda m: m.push(bytearray(m.read(m.number("<Q")))),
+}
