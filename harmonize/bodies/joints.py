@@ -60,8 +60,8 @@ class BodyJoints(nn.Module):
 
         named = vertex_ids["smplx" if kind == "smplx" else "smplh"]
         corners = [np.array([named[name] for name in EXTRA_JOINTS])]
-        landmarks = arrays.landmark_faces is not None and arrays.contour_faces is not None
-        if landmarks:
+        self.has_landmarks = arrays.landmark_faces is not None and arrays.contour_faces is not None
+        if arrays.landmark_faces is not None and arrays.contour_faces is not None:
             corners += [arrays.faces[arrays.landmark_faces].ravel(), arrays.faces[arrays.contour_faces].ravel()]
         used, where = np.unique(np.concatenate(corners), return_inverse=True)
         extra, *rest = np.split(where, np.cumsum([len(part) for part in corners])[:-1])
@@ -70,7 +70,7 @@ class BodyJoints(nn.Module):
             self.register_buffer(name, torch.as_tensor(np.ascontiguousarray(values)).to(dtype), persistent=False)
 
         regressor = arrays.regressor.astype(np.float64)
-        num_joints, num_coefficients = len(arrays.parents), directions.shape[2]
+        num_coefficients = directions.shape[2]
         keep("rest_joints", regressor @ arrays.template)
         joint_directions = np.einsum("jv,vcn->njc", regressor, directions, optimize=True)
         keep("joint_directions", joint_directions.reshape(num_coefficients, -1))
@@ -85,13 +85,11 @@ class BodyJoints(nn.Module):
         keep("skinning", skinning, torch.int64)
         keep("weights", arrays.weights[used][:, skinning])
         keep("extra", extra, torch.int64)
-        self.has_landmarks = landmarks
-        if landmarks:
-            keep("landmark_corners", rest[0].reshape(-1, 3), torch.int64)
-            keep("contour_corners", rest[1].reshape(*np.shape(arrays.contour_faces), 3), torch.int64)
-            keep("landmark_weights", np.asarray(arrays.landmark_weights))
-            keep("contour_weights", np.asarray(arrays.contour_weights))
-        self.num_joints = num_joints
+        if arrays.landmark_weights is not None and arrays.contour_weights is not None:
+            keep("landmark_corners", rest[0].reshape(arrays.landmark_weights.shape), torch.int64)
+            keep("landmark_weights", arrays.landmark_weights)
+            keep("contour_corners", rest[1].reshape(arrays.contour_weights.shape), torch.int64)
+            keep("contour_weights", arrays.contour_weights)
         self.chain = _levels(arrays.parents)
         order = np.concatenate([np.array(joints) for joints, _ in self.chain])
         keep("to_joint_order", np.argsort(order), torch.int64)
@@ -101,24 +99,23 @@ class BodyJoints(nn.Module):
 
         pose_aa (B,J,3) radians with absolute hands; coefficients (B,N); transl_m (B,3).
         """
-        batch = len(pose_aa)
         rotmats = rotation_matrices(pose_aa)
-        rest = self.rest_joints + (coefficients @ self.joint_directions).view(batch, -1, 3)
+        rest = self.rest_joints + (coefficients @ self.joint_directions).unflatten(1, (-1, 3))
         turns, joints = self._follow_chain(rotmats, rest)
 
         feature = (rotmats[:, 1:] - torch.eye(3, dtype=rotmats.dtype, device=rotmats.device)).flatten(1)
         points = torch.addmm(self.rest_points, coefficients, self.point_directions)
-        points = torch.addmm(points, feature[:, self.bending], self.correctives).view(batch, -1, 3, 1)
+        points = torch.addmm(points, feature[:, self.bending], self.correctives).unflatten(1, (-1, 1, 3))
         shift = joints[..., None] - turns @ rest[..., None]
         transforms = torch.cat([turns, shift], dim=-1).flatten(2)[:, self.skinning]
-        blended = torch.matmul(self.weights, transforms).view(batch, -1, 3, 4)
-        points = ((blended[..., :3] * points.transpose(2, 3)).sum(-1)) + blended[..., 3]
+        blended = torch.matmul(self.weights, transforms).unflatten(2, (3, 4))
+        points = (blended[..., :3] * points).sum(-1) + blended[..., 3]
 
         parts = [joints, points[:, self.extra]]
         if self.has_landmarks:
             parts.append((points[:, self.landmark_corners] * self.landmark_weights[..., None]).sum(2))
             row = contour_row(rotmats)
-            people = torch.arange(batch, device=row.device)[:, None, None]
+            people = torch.arange(len(row), device=row.device)[:, None, None]
             corners = points[people, self.contour_corners[row]]
             parts.append((corners * self.contour_weights[row][..., None]).sum(2))
         return torch.cat(parts, dim=1) + transl_m[:, None]
@@ -152,7 +149,7 @@ def contour_row(rotmats: Tensor) -> Tensor:
     """Which of the 79 contour rows shows at the neck's global turn about the vertical axis: (B,) from (B,J,3,3).
 
     Rows 0..39 are turns of 0..39 degrees to one side, rows 40..78 of 1..39 degrees to the other; more is cut to 39
-    (Pavlakos et al. 2019 take both table and rule from the RingNet landmark code). A pose that is not finite gets row 0.
+    (Pavlakos et al. 2019 take table and rule from the RingNet landmark code). A pose that is not finite gets row 0.
     """
     neck = rotmats[:, _NECK_CHAIN[0]]
     for joint in _NECK_CHAIN[1:]:

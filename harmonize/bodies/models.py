@@ -118,14 +118,9 @@ class BodyModel:
         """The joints that the `smplx` package returns (B,K,3) in metres, without the mesh; K = 144, 73 or 45."""
         pose, coefficients, transl = self._tensors(batch)
         with torch.inference_mode():
-            parts = [
-                self.joints_module(
-                    *(values[start : start + _JOINTS_AT_ONCE] for values in (pose, coefficients, transl))
-                )
-                for start in range(0, len(pose), _JOINTS_AT_ONCE)
-            ]
-        empty = np.zeros((0, len(self.joint_names), 3), np.float32)
-        return torch.cat(parts).numpy() if parts else empty
+            groups = [slice(at, at + _JOINTS_AT_ONCE) for at in range(0, max(len(pose), 1), _JOINTS_AT_ONCE)]
+            parts = [self.joints_module(pose[some], coefficients[some], transl[some]) for some in groups]
+            return np.asarray(torch.cat(parts).numpy())
 
     def rest_pelvis_m(self, betas: Floats, kid_weight: Floats | None = None) -> Floats32:
         """The pelvis of the unposed body (B,3): transl moves it, global_orient turns the body about it."""
@@ -135,7 +130,7 @@ class BodyModel:
         return np.asarray(pelvis.numpy())
 
     def coefficients(self, betas: Floats, expression: Floats | None, kid_weight: Floats | None) -> Tensor:
-        """What `joints_module` takes as coefficients (B,N): betas, expression, kid weight, each where the model puts it.
+        """What `joints_module` takes (B,N): betas, expression and kid weight, each where the model puts it.
 
         Raises:
             UsageError: there are more non-zero betas than the file has shape directions.

@@ -61,7 +61,7 @@ def load_basis() -> Mesh:
 
 
 def resample(mesh: Mesh, num_vertices: int) -> Mesh:
-    """The same surface with exactly `num_vertices` vertices: decimated by quadric error to just below, then edges split.
+    """The same surface with exactly `num_vertices` vertices: decimated by quadric error, then the longest edges split.
 
     Weights and directions follow: averaged over the vertices that collapse into one, halved between the ends of a split
     edge.
@@ -89,7 +89,7 @@ def _decimate(mesh: Mesh, max_vertices: int) -> Mesh:
     def carry(values: Floats) -> Floats:
         sums = np.zeros((len(kept), values[0].size))
         np.add.at(sums, merged_into, values.reshape(len(values), -1))
-        return (sums / members[:, None]).reshape(len(kept), *values.shape[1:])
+        return np.reshape(sums / members[:, None], (len(kept), *values.shape[1:]))
 
     return replace(
         mesh,
@@ -164,4 +164,4 @@ def vertex_normals(vertices: Floats, faces: Ints) -> Floats:
     normals = np.zeros_like(vertices)
     for corner in range(3):
         np.add.at(normals, faces[:, corner], face_normals)
-    return normals / np.linalg.norm(normals, axis=1, keepdims=True).clip(1e-12)
+    return np.asarray(normals / np.linalg.norm(normals, axis=1, keepdims=True).clip(1e-12))

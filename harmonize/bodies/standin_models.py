@@ -60,9 +60,10 @@ def build_arrays() -> tuple[dict[tuple[BodyKind, Gender], Arrays], dict[BodyKind
     basis = load_basis()
     files: dict[tuple[BodyKind, Gender], Arrays] = {}
     kids: dict[BodyKind, npt.NDArray[np.float32]] = {}
-    # SMPL and SMPL-H share one topology.
-    for kinds, extra_joints in ((("smplx",), vertex_ids["smplx"]), (("smplh", "smpl"), vertex_ids["smplh"])):
-        mesh = resample(basis, NUM_VERTICES[kinds[0]])
+    # SMPL and SMPL-H share one topology, and the smplx package takes their extra joints from the same vertices.
+    topologies: tuple[tuple[BodyKind, ...], ...] = (("smplx",), ("smplh", "smpl"))
+    for kinds in topologies:
+        mesh, extra_joints = resample(basis, NUM_VERTICES[kinds[0]]), vertex_ids[kinds[0]]
         sources = extra_vertices(mesh)
         mesh = reorder(mesh, {source: extra_joints[name] for name, source in sources.items()})
         regressor = joint_regressor(mesh)
@@ -125,7 +126,7 @@ def _girth_waves(mesh: Mesh) -> Floats:
     height = (mesh.vertices[:, 1] - base) / np.ptp(mesh.vertices[:, 1])
     number = np.arange(1, NUM_SHAPE_DIRECTIONS - 10 + 2)
     wave = 0.02 * np.sin(np.pi * (number + 1) * height[:, None]) / np.sqrt(number)
-    return mesh.vertices[:, :, None] * np.array([1.0, 0.0, 1.0])[None, :, None] * wave[:, None, :]
+    return np.asarray(mesh.vertices[:, :, None] * np.array([1.0, 0.0, 1.0])[None, :, None] * wave[:, None, :])
 
 
 def _columns(kind: BodyKind, shape: Floats, expression: Floats) -> npt.NDArray[np.float32]:
@@ -154,7 +155,7 @@ def _correctives(
 
 
 def _hands() -> Arrays:
-    """Relaxed mean hand poses (45,), mirrored between the sides, and an orthonormal basis whose first axis is a curl."""
+    """Relaxed mean hand poses (45,), mirrored between the sides, and an orthonormal basis that starts with a curl."""
     arrays: Arrays = {}
     for side, sign in (("l", -1.0), ("r", 1.0)):
         mean, curl = np.zeros((15, 3)), np.zeros((15, 3))
@@ -184,4 +185,4 @@ def _kid_template(mesh: Mesh) -> npt.NDArray[np.float32]:
     """An infant's proportions (V,3): 0.55 of the adult's size, with a head 1.4 times as large for its body."""
     head = mesh.weights[:, [HEAD, JAW, LEFT_EYE, RIGHT_EYE]].sum(axis=1, keepdims=True)
     grown = mesh.vertices + 0.4 * head * (mesh.vertices - mesh.joints[NECK])
-    return (0.55 * grown).astype(np.float32)
+    return np.asarray(0.55 * grown, np.float32)
