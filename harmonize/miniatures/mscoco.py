@@ -1,0 +1,222 @@
+"""MSCOCO in miniature: COCO-WholeBody jsons, NeuralAnnot SMPL-X fits, jpg pictures.
+
+Each train picture repeats a cycle of people that covers the cases a reader must tell apart: a full one whose fit has no
+validity flags (and a hand point of v = 0.4), one without left hand, one without fit, one without keypoints, a crowd, a
+box without area.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harmonize.bodies import BodyModels
+from harmonize.keypoints import SMPLX_144
+from harmonize.miniatures.points import Floats, part_box, wholebody_points
+from harmonize.miniatures.scene import background, clothes, paint, write_picture
+from harmonize.miniatures.truth import TruePerson, Truth
+from harmonize.miniatures.virtual import View, view
+from harmonize.miniatures.world import model_of, random_person
+from harmonize.render import Mesh
+
+SIZES = ((640, 480), (480, 640), (640, 425))
+NOISE_PX = 0.6
+_PARTS = {"face": "face_kpts", "lefthand": "lefthand_kpts", "righthand": "righthand_kpts"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One kind of annotation. hint: why a reader must reject it, "" when it must keep it."""
+
+    hint: str = ""
+    has_fit: bool = True
+    has_fit_flags: bool = False
+    has_left_hand: bool = True
+
+
+_CASES = (
+    _Case(),
+    _Case(has_fit_flags=True, has_left_hand=False),
+    _Case(),
+    _Case(has_fit=False),
+    _Case(hint="no-keypoints", has_fit=False),
+    _Case(),
+    _Case(hint="crowd", has_fit=False),
+    _Case(has_fit_flags=True),
+    _Case(hint="empty-box", has_fit=False),
+)
+_VAL_CASES = (_Case(has_fit=False), _Case(has_fit=False, has_left_hand=False))
+
+
+def write_mscoco(root: Path, *, seed: int = 0, people: int = 18, models: BodyModels | None = None) -> Truth:
+    """Writes the layout under root (the folder MSCOCO) with `people` train annotations and two val ones."""
+    models = models or BodyModels.open("standin")
+    rng = np.random.default_rng([seed, 1])
+    truth: list[TruePerson] = []
+    fits: dict[str, Any] = {}
+    cases = {"train": [_CASES[k % len(_CASES)] for k in range(people)], "val": list(_VAL_CASES)}
+    next_id = 442619
+    for split, queue in cases.items():
+        images, annotations = [], []
+        while queue:
+            group, queue = queue[:2], queue[2:]
+            number = 9 + 130 * len(images) + (500000 if split == "val" else 0)
+            size = SIZES[len(images) % len(SIZES)]
+            name = f"{number:012d}.jpg"
+            shown = [_invent(rng, models, size, slot) for slot in range(len(group))]
+            picture = background(rng, size, size[1] * rng.uniform(0.4, 0.6))
+            for seen in shown:
+                model = model_of(models, seen.person)
+                mesh = Mesh(seen.vertices_cam_m, model.faces, clothes(rng, model))
+                picture = paint([mesh], seen.focal_px, seen.principal_point_px, picture)
+            write_picture(root / "images" / f"{split}2017" / name, picture)
+            images.append(_image(number, name, split, size))
+            for case, seen in zip(group, shown, strict=True):
+                annotation = _annotation(rng, case, seen, next_id, number, size)
+                annotations.append(annotation)
+                if case.has_fit:
+                    fits[str(next_id)] = _fit(models, case, seen, annotation)
+                truth.append(_true_person(case, seen, annotation, split, name, size))
+                next_id += 37
+        _write_json(root / "annotations" / f"coco_wholebody_{split}_v1.0.json", _container(images, annotations))
+    _write_json(root / "annotations" / "MSCOCO_train_SMPLX_all_NeuralAnnot.json", fits)
+    return Truth("mscoco", tuple(truth))
+
+
+def _invent(rng: np.random.Generator, models: BodyModels, size: tuple[int, int], slot: int) -> View:
+    width, height = size
+    person = random_person(rng, "smplx", "neutral")
+    middle = width * ((0.3, 0.72)[slot] + rng.uniform(-0.04, 0.04))
+    top, tall = height * rng.uniform(0.04, 0.2), height * rng.uniform(0.72, 0.95)  # some feet leave the picture
+    return view(rng, models, person, size, middle, top, tall)
+
+
+def _image(number: int, name: str, split: str, size: tuple[int, int]) -> dict[str, Any]:
+    return {
+        "license": 4,
+        "file_name": name,
+        "coco_url": f"http://images.cocodataset.org/{split}2017/{name}",
+        "height": size[1],
+        "width": size[0],
+        "date_captured": "2013-11-19 21:22:42",
+        "flickr_url": "",
+        "id": number,
+    }
+
+
+def _annotation(
+    rng: np.random.Generator, case: _Case, seen: View, number: int, image_id: int, size: tuple[int, int]
+) -> dict[str, Any]:
+    points = wholebody_points(rng, SMPLX_144, seen.joints_px, size, NOISE_PX)
+    box = seen.box_xywh
+    polygon = [[box[0], box[1], box[0] + box[2], box[1], box[0] + box[2], box[1] + box[3], box[0], box[1] + box[3]]]
+    if not case.has_left_hand:
+        points["lefthand_kpts"][:] = 0.0
+    elif points["lefthand_kpts"][:, 2].any():
+        points["lefthand_kpts"][:, 2] = np.minimum(points["lefthand_kpts"][:, 2], 1.0)
+        points["lefthand_kpts"][5, 2] *= 0.4  # v is a float where a model assisted the annotators
+    if case.hint in ("no-keypoints", "crowd"):
+        points = {name: np.zeros_like(values) for name, values in points.items()}
+    hidden = rng.random(17) < 0.15
+    points["keypoints"][hidden, 2] = np.minimum(points["keypoints"][hidden, 2], 1.0)
+    for name in ("keypoints", "foot_kpts"):
+        points[name] = np.rint(points[name])
+    annotation: dict[str, Any] = {
+        "segmentation": _rle(box, size) if case.hint == "crowd" else np.round(polygon, 2).tolist(),
+        "num_keypoints": int((points["keypoints"][:, 2] > 0).sum()),
+        "area": round(float(box[2] * box[3]), 5),
+        "iscrowd": int(case.hint == "crowd"),
+        "keypoints": points["keypoints"].astype(int).ravel().tolist(),
+        "image_id": image_id,
+        "bbox": [*box[:2].tolist(), 0.0, 0.0] if case.hint == "empty-box" else box.tolist(),
+        "category_id": 1,
+        "id": number,
+        "foot_kpts": points["foot_kpts"].astype(int).ravel().tolist(),
+        "foot_valid": bool(points["foot_kpts"][:, 2].any()),
+    }
+    for part, name in _PARTS.items():
+        annotation[name] = points[name].ravel().tolist()
+        annotation[f"{part}_box"] = part_box(points[name]).tolist()
+        annotation[f"{part}_valid"] = bool(points[name][:, 2].any())
+    return annotation
+
+
+def _rle(box_xywh: Floats, size: tuple[int, int]) -> dict[str, Any]:
+    """COCO's uncompressed run lengths, column by column, starting with background."""
+    mask = np.zeros(size, bool)  # transposed: columns of the picture are rows here
+    x, y, width, height = box_xywh.astype(int)
+    mask[x : x + width, y : y + height] = True
+    changes = np.flatnonzero(np.diff(mask.ravel(), prepend=False, append=not mask.ravel()[-1]))
+    return {"counts": np.diff(changes, prepend=0).tolist(), "size": [size[1], size[0]]}
+
+
+def _fit(models: BodyModels, case: _Case, seen: View, annotation: dict[str, Any]) -> dict[str, Any]:
+    person = seen.person
+    left, right = person.hands_aa() - model_of(models, person).hand_mean_aa  # stored without the mean hand
+    assert person.expression is not None
+    parameters: dict[str, Any] = {
+        "root_pose": person.pose_aa[0].tolist(),
+        "body_pose": person.pose_aa[1:22].ravel().tolist(),
+        "lhand_pose": left.ravel().tolist(),
+        "rhand_pose": right.ravel().tolist(),
+        "jaw_pose": person.pose_aa[22].tolist(),
+        "shape": person.betas.tolist(),
+        "expr": person.expression.tolist(),
+        "trans": person.transl_m.tolist(),
+    }
+    if case.has_fit_flags:
+        parameters["lhand_valid"] = annotation["lefthand_valid"]
+        parameters["rhand_valid"] = annotation["righthand_valid"]
+        parameters["face_valid"] = annotation["face_valid"]
+    return {
+        "smplx_param": parameters,
+        "cam_param": {"focal": seen.focal_px.tolist(), "princpt": seen.principal_point_px.tolist()},
+    }
+
+
+def _true_person(
+    case: _Case, seen: View, annotation: dict[str, Any], split: str, name: str, size: tuple[int, int]
+) -> TruePerson:
+    return TruePerson(
+        split=split,
+        sequence="",
+        frame=name.removesuffix(".jpg"),
+        person=str(annotation["id"]),
+        is_kept=not case.hint,
+        reject_hint=case.hint,
+        kind="smplx",
+        gender="neutral",
+        image_path=f"images/{split}2017/{name}",
+        image_size_px=size,
+        focal_px=seen.focal_px,
+        principal_point_px=seen.principal_point_px,
+        vertices_cam_m=seen.vertices_cam_m,
+        joints_cam_m=seen.joints_cam_m,
+        joints_px=seen.joints_px,
+        joint_names=SMPLX_144,
+        has_body=case.has_fit,
+        has_camera=case.has_fit,
+        is_transl_metric=False,
+        has_left_hand=case.has_fit and annotation["lefthand_valid"],
+        has_right_hand=case.has_fit and annotation["righthand_valid"],
+        has_face=case.has_fit and annotation["face_valid"],
+    )
+
+
+def _container(images: list[dict[str, Any]], annotations: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "info": {"description": "COCO-WholeBody", "version": "1.0"},
+        "licenses": [{"id": 4, "name": "Attribution License"}],
+        "categories": [{"supercategory": "person", "id": 1, "name": "person"}],
+        "images": images,
+        "annotations": annotations,
+    }
+
+
+def _write_json(path: Path, content: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
