@@ -52,8 +52,9 @@ def iou(first_xywh_px: npt.ArrayLike, second_xywh_px: npt.ArrayLike) -> npt.NDAr
     high = np.minimum(first[..., :2] + first[..., 2:4], second[..., :2] + second[..., 2:4])
     shared = area(np.concatenate((low, high - low), axis=-1))
     united = area(first) + area(second) - shared
-    ratio = np.zeros_like(united)
-    return np.divide(shared, united, out=ratio, where=(area(first) > 0) & (area(second) > 0))
+    ratio: npt.NDArray[np.float32] = np.zeros_like(united)
+    np.divide(shared, united, out=ratio, where=(area(first) > 0) & (area(second) > 0))
+    return ratio
 
 
 def scaled(box_xywh_px: npt.ArrayLike, factor: float) -> Array:
