@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from harmonize.errors import RecordError
-from harmonize.geometry.boxes import area, clip_to_image
 from harmonize.record import Array, Boxes, Instance
 
 Window = tuple[int, int, int, int]
@@ -30,20 +29,30 @@ def crop_window(
     Raises:
         RecordError: the box is not finite, has no area, or lies outside the picture; or `context` is below 1.
     """
-    box = np.asarray(box_xywh_px, np.float64)[:4]
-    if not np.isfinite(box).all() or not area(clip_to_image(box, image_size_px)) > 0:
-        raise RecordError(f"crop: expected a box that overlaps the {image_size_px} px picture, found {box.tolist()}")
+    x, y, width, height = (float(value) for value in np.asarray(box_xywh_px, np.float64)[:4])
+    seen = [
+        min(low + length, size) - max(low, 0)
+        for low, length, size in zip((x, y), (width, height), image_size_px, strict=True)
+    ]
+    if not (min(width, height) > 0 and min(seen) > 0 and np.isfinite((x, y, width, height)).all()):
+        raise RecordError(
+            f"crop: expected a box that overlaps the {image_size_px} px picture, found {(x, y, width, height)}"
+        )
     if not context >= 1:
         raise RecordError(f"crop: expected a context of at least 1, found {context}")
-    centre, half = box[:2] + box[2:] / 2, context * box[2:].max() / 2
-    spans = [_span(centre[axis] - half, centre[axis] + half, image_size_px[axis], block_px[axis]) for axis in (0, 1)]
-    (x0, x1), (y0, y1) = spans
+    half = context * max(width, height) / 2
+    (x0, x1), (y0, y1) = (
+        _span(low, low + length, half, size, block)
+        for low, length, size, block in zip((x, y), (width, height), image_size_px, block_px, strict=True)
+    )
     return x0, y0, x1 - x0, y1 - y0
 
 
-def _span(low: float, high: float, size: int, block: int) -> tuple[int, int]:
-    start = math.floor(max(low, 0.0))
-    return start - start % block, min(math.ceil(high), size)
+def _span(low: float, high: float, half: float, size: int, block: int) -> tuple[int, int]:
+    centre = (low + high) / 2
+    # min and max: with a context of 1, rounding of the centre must not cut the box.
+    start = math.floor(max(min(centre - half, low), 0.0))
+    return start - start % block, min(math.ceil(max(centre + half, high)), size)
 
 
 def to_crop(instance: Instance, window: Window) -> Instance:

@@ -3,54 +3,31 @@
 A JPEG is cut on its block borders without decoding, so the stored pixels are those of the source; a rotated one is
 turned the same way where its blocks allow. Everything else is decoded, turned, cut and encoded once, and the result
 says so. Boxes and windows are in the picture as a viewer shows it, after `orientation`.
-
-Files come from outside: sizes are checked before anything is allocated, and a file that does not decode to its last
-pixel is refused, because half a picture looks like a picture. Warnings of the decoder count as errors.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
-import io
 import math
-import struct
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
-from PIL.BmpImagePlugin import BmpImageFile
-from PIL.ImageFile import ImageFile
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
-from PIL.WebPImagePlugin import WebPImageFile
 
-from harmonize.errors import RawFileError
-from harmonize.geometry import Window, clip_to_image, crop_window
+from harmonize.geometry import Window, crop_window
 from harmonize.shards import jpeg
+from harmonize.shards.decode import PictureHeader, Pixels, decode_rgb, read_header
 
-Pixels = npt.NDArray[np.uint8]
-Format = Literal["jpg", "png", "webp", "bmp"]
+__all__ = ["PictureHeader", "StoredPicture", "codecs", "decode_rgb", "read_header", "store_picture"]
+
 Method = Literal["copied", "lossless-crop", "lossless-transform", "encoded"]
-
-MAX_PIXELS = 1 << 26
-"""Pictures beyond 67 megapixels are refused; the largest in use have 12."""
-
-MAX_SCANS = 100
-"""Scans of a progressive JPEG; encoders write about ten, and each costs a pass over the picture."""
 
 JPEG_QUALITY = 95
 """With full chroma (4:4:4) a second generation at 95 stays within the noise of the first one."""
 
-_SIGNATURES: tuple[tuple[Format, bytes, type[ImageFile]], ...] = (
-    ("jpg", b"\xff\xd8\xff", JpegImageFile),
-    ("png", b"\x89PNG\r\n\x1a\n", PngImageFile),
-    ("webp", b"RIFF", WebPImageFile),
-    ("bmp", b"BM", BmpImageFile),
-)
 _STORED_AS_THEY_ARE = ("jpg", "png", "webp")
-_ORIENTATION_TAG = 0x0112
 # What each EXIF code asks for, in this order: swap rows and columns, mirror left-right, mirror top-bottom.
 _TURNS = {
     1: (False, False, False),
@@ -62,28 +39,6 @@ _TURNS = {
     7: (True, True, True),
     8: (True, False, True),
 }
-# What Pillow and simplejpeg raise on files that are not what they claim to be.
-_DECODE_ERRORS = (OSError, SyntaxError, ValueError, LookupError, TypeError, EOFError, struct.error)
-
-
-@dataclass(frozen=True, slots=True)
-class PictureHeader:
-    """What a picture file says of itself. Sizes are those of the file's own pixels, before any turn.
-
-    block_px: width and height of the blocks on whose borders a JPEG can be cut; None for other formats.
-    """
-
-    format: Format
-    width_px: int
-    height_px: int
-    num_channels: int
-    exif_orientation: int
-    block_px: tuple[int, int] | None
-
-    def oriented_size_px(self, orientation: int) -> tuple[int, int]:
-        """Width and height of the picture as a viewer shows it under that EXIF code."""
-        swapped = _TURNS[orientation][0]
-        return (self.height_px, self.width_px) if swapped else (self.width_px, self.height_px)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,28 +62,6 @@ def codecs() -> dict[str, str]:
     """The libraries whose versions decide which bytes are stored; part of what a plan is bound to."""
     versions = {name: importlib.metadata.version(name) for name in ("simplejpeg", "pillow")}
     return {**versions, "libjpeg-turbo": jpeg.library_name()}
-
-
-def read_header(data: bytes, name: str = "picture") -> PictureHeader:
-    """Format, size, orientation and blocks of a picture file, without decoding it. `name` is for messages.
-
-    Raises:
-        RawFileError: not a JPEG, PNG, WebP or BMP; damaged; an animation; or beyond MAX_PIXELS or MAX_SCANS.
-    """
-    file_format, image = _open(data, name)
-    block = None
-    if isinstance(image, JpegImageFile):
-        # libjpeg stores a single channel block by block, whatever sampling factors the file gives it.
-        factors = [(1, 1)] if image.layers == 1 else [(layer[1], layer[2]) for layer in image.layer]
-        block = (8 * max(h for h, _ in factors), 8 * max(v for _, v in factors))
-    return PictureHeader(
-        format=file_format,
-        width_px=image.width,
-        height_px=image.height,
-        num_channels=len(image.getbands()),
-        exif_orientation=_exif_orientation(image.info.get("exif", b"")),
-        block_px=block,
-    )
 
 
 def store_picture(
@@ -165,7 +98,7 @@ def store_picture(
     if mode == "full":
         window = required = (0, 0, *size)
         upright = code == 1 and header.exif_orientation == 1
-        if upright and header.format in _STORED_AS_THEY_ARE and header.num_channels < 4:
+        if upright and header.format in _STORED_AS_THEY_ARE and not header.is_cmyk:
             decode_rgb(data, header.format, name)
             return StoredPicture(data, header.format, window, size, code, "copied", "")
     elif box_xywh_px is None:
@@ -175,7 +108,7 @@ def store_picture(
 
     if header.format != "jpg":
         reason = f"the source is {header.format}"
-    elif header.num_channels == 4:
+    elif header.is_cmyk:
         reason = "the source is CMYK, which common decoders do not turn into RGB"
     else:
         try:
@@ -191,96 +124,10 @@ def store_picture(
     return StoredPicture(_encode(pixels), "jpg", window, size, code, "encoded", detail)
 
 
-def decode_rgb(data: bytes, extension: str, name: str = "picture") -> Pixels:
-    """The pixels (H, W, 3) of a picture file as they lie in it; EXIF is not applied, alpha is dropped.
-
-    Raises:
-        RawFileError: the file does not decode completely, is not what `extension` says, or `read_header` refuses it.
-    """
-    file_format, image = _open(data, name)
-    if file_format != extension:
-        raise RawFileError(f"{name}: expected a {extension} file, found {file_format}", file=name)
-    try:
-        if file_format != "jpg":
-            image.load()
-            if image.mode.startswith("I;16"):
-                return np.repeat((np.asarray(image) >> 8).astype(np.uint8)[..., None], 3, axis=2)
-            return np.asarray(image.convert("RGB"), np.uint8)
-        if image.mode != "CMYK":
-            return np.asarray(simplejpeg.decode_jpeg(data, colorspace="RGB", strict=True), np.uint8)
-        inks = np.asarray(simplejpeg.decode_jpeg(data, colorspace="CMYK", strict=True), np.uint16)
-    except _DECODE_ERRORS as error:
-        raise RawFileError(f"{name}: the {file_format} file does not decode completely: {error}", file=name) from error
-    # Adobe's convention, followed by all decoders: inks are stored inverted, 255 for no ink.
-    return ((inks[..., :3] * inks[..., 3:] + 127) // 255).astype(np.uint8)
-
-
-def _open(data: bytes, name: str) -> tuple[Format, ImageFile]:
-    """The format and the file opened by Pillow, which reads no further than to the pixels; sizes are checked."""
-    for file_format, signature, kind in _SIGNATURES:
-        if data.startswith(signature):
-            break
-    else:
-        raise RawFileError(f"{name}: expected a JPEG, PNG, WebP or BMP file, found {data[:8]!r}", file=name)
-    try:
-        # Pillow's WebP decoder allocates the canvas while opening: look at the size first.
-        if file_format == "webp":
-            _check_size(_webp_size(data), name)
-        image = kind(io.BytesIO(data))
-        is_animated = getattr(image, "is_animated", False)
-    except _DECODE_ERRORS as error:
-        raise RawFileError(f"{name}: damaged {file_format} header: {error}", file=name) from error
-    _check_size(image.size, name)
-    if is_animated:
-        raise RawFileError(f"{name}: expected a single picture, found an animation", file=name)
-    if file_format == "jpg" and data.count(b"\xff\xda") > MAX_SCANS:
-        raise RawFileError(
-            f"{name}: expected at most {MAX_SCANS} scans, found {data.count(bytes([0xFF, 0xDA]))}", file=name
-        )
-    return file_format, image
-
-
-def _check_size(size: tuple[int, int], name: str) -> None:
-    if not 0 < size[0] * size[1] <= MAX_PIXELS:
-        raise RawFileError(f"{name}: expected 1 to {MAX_PIXELS} pixels, found {size[0]} x {size[1]}", file=name)
-
-
-def _webp_size(data: bytes) -> tuple[int, int]:
-    """Width and height as in RFC 9649, section 2.5 to 2.7."""
-    kind, payload = data[12:16], data[20:30]
-    if data[8:12] != b"WEBP" or len(payload) < 10:
-        raise ValueError("not a WebP file")
-    if kind == b"VP8X":
-        return int.from_bytes(payload[4:7], "little") + 1, int.from_bytes(payload[7:10], "little") + 1
-    if kind == b"VP8L":
-        bits = int.from_bytes(payload[1:5], "little")
-        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    width, height = struct.unpack_from("<HH", payload, 6)
-    return width & 0x3FFF, height & 0x3FFF
-
-
-def _exif_orientation(exif: bytes) -> int:
-    """The code 1..8 in the first directory of an EXIF block; 1 where it is missing or damaged, as viewers take it."""
-    tiff = exif.removeprefix(b"Exif\0\0")
-    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
-    if order is None:
-        return 1
-    try:
-        (start,) = struct.unpack_from(f"{order}I", tiff, 4)
-        (count,) = struct.unpack_from(f"{order}H", tiff, start)
-        for entry in range(count):
-            tag, _, _, value = struct.unpack_from(f"{order}HHIH", tiff, start + 2 + 12 * entry)
-            if tag == _ORIENTATION_TAG:
-                return value if value in _TURNS else 1
-    except struct.error:
-        return 1
-    return 1
-
-
 def _pixels_of(box_xywh_px: npt.ArrayLike, size: tuple[int, int]) -> Window:
     """The whole pixels that the part of a box inside the picture touches."""
-    x, y, width, height = (float(value) for value in clip_to_image(box_xywh_px, size)[:4])
-    left, top = math.floor(x), math.floor(y)
+    x, y, width, height = (float(value) for value in np.asarray(box_xywh_px, np.float64)[:4])
+    left, top = math.floor(max(x, 0)), math.floor(max(y, 0))
     return left, top, min(math.ceil(x + width), size[0]) - left, min(math.ceil(y + height), size[1]) - top
 
 
