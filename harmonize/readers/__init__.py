@@ -1,0 +1,34 @@
+"""One file per dataset. `READERS` is the registry: explicit, sorted, and the only place that lists readers."""
+
+from __future__ import annotations
+
+from harmonize.errors import UnknownDatasetError
+from harmonize.readers.agora import Agora
+from harmonize.readers.base import Reader
+from harmonize.readers.bedlam import Bedlam
+from harmonize.readers.humandata import HumanData
+from harmonize.readers.mscoco import Mscoco
+from harmonize.readers.pw3d import Pw3d
+from harmonize.readers.ubody import Ubody
+
+READERS: dict[str, type[Reader]] = {
+    "agora": Agora,
+    "bedlam": Bedlam,
+    "humandata": HumanData,
+    "mscoco": Mscoco,
+    "pw3d": Pw3d,
+    "ubody": Ubody,
+}
+
+
+def reader_class(name: str) -> type[Reader]:
+    """The reader of a dataset.
+
+    Raises:
+        UnknownDatasetError: there is none of that name; the message lists those that there are.
+    """
+    if name not in READERS:
+        raise UnknownDatasetError(
+            f"no dataset is called {name!r}; known: {', '.join(READERS)}", fix="ehps datasets", dataset=name
+        )
+    return READERS[name]

@@ -1,0 +1,337 @@
+"""AGORA: Avatars in Geography Optimized for Regression Analysis.
+
+Citation: Patel et al., AGORA, CVPR 2021 (arXiv 2104.14643).
+Licence: non-commercial research.
+Access: registration at agora.is.tue.mpg.de.
+Counts: about 14 000 train and 3 000 test pictures, 173 000 person crops, 4 240 scans of which 257 are of children
+    (paper abstract); 106 700 train people (SMPLer-X table as recalled, unverified). Validation about 1 000 pictures
+    (unverified).
+Frame: each scan's own; moved to the OpenCV camera by scan position and yaw (Unreal: centimetres, degrees) and the
+    camera.
+Units: fits in metres and radians; `gt_joints_2d` in pixels at 3840x2160, scaled here to the pictures that are there.
+Hands: relative (offsets to the mean hand), full axis-angle.
+Gender: female, male or neutral SMPL-X a person; children use male (boys) or NEUTRAL (girls) with the kid template.
+Betas: 10; children have an 11th, the weight of the kid template.
+Labels: synthetic (renders of scans; the bodies were fitted to the scans). `*_body` scan sets have no fitted hands or
+    face.
+Known defects:
+    - The official projection code tests its camera rules on the joined path, so a folder called `hdri...` selects a
+      camera: here the file name alone is tested, first match wins.
+    - The official script for the neutral refits knows no `ag2` rule; the projection code
+      (agora_evaluation/projection.py) is followed.
+    - Some adult scans hold 11 betas (agora_evaluation issue 9). The official code cuts adults to 10 before the model is
+      called, so the 11th is ignored for adults, and is a kid weight for children alone.
+    - `isValid` False means more than 90 % occluded: rejected with the occlusion.
+    - `gender` of `Cam` frames is reported to disagree with the fits of some people (issue 19), so frames with joints
+      are preferred: a wrong gender then shows in them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar
+
+import numpy as np
+
+from harmonize.annotation import Annotation, ImageSource, NamedPoints, RawBody, Reject, RigidTransform
+from harmonize.errors import RawFileError, RawLayoutError
+from harmonize.keypoints import convention
+from harmonize.raw.paths import safe_join
+from harmonize.raw.pickles import load_pickle
+from harmonize.readers.base import Reader, Unit
+from harmonize.readers.fields import (
+    Floats,
+    MalformedRecord,
+    field,
+    floats,
+    pinhole,
+    require_keys,
+    shaped,
+    with_confidence,
+)
+from harmonize.record import Boxes, Gender, Provenance
+
+FULL_SIZE_PX = (3840, 2160)
+SMALL_SIZE_PX = (1280, 720)
+SMALL_SUFFIX = "_1280x720"
+SENSOR_WIDTH_MM = 36.0
+
+_CAMERA_COLUMNS = ("camX", "camY", "camZ", "camYaw")
+_PERSON_COLUMNS = ("X", "Y", "Z", "Yaw", "gender", "kid", "occlusion", "isValid", "gt_path_smplx")
+_POSE = (
+    ("global_orient", 1),
+    ("body_pose", 21),
+    ("jaw_pose", 1),
+    ("leye_pose", 1),
+    ("reye_pose", 1),
+    ("left_hand_pose", 15),
+    ("right_hand_pose", 15),
+)
+_GENDERS: dict[str, Gender] = {"male": "male", "female": "female", "neutral": "neutral"}
+
+
+@dataclass(frozen=True, slots=True)
+class SceneCamera:
+    """A camera of the renderer. position_cm is Unreal's; ground_offset_m is added to the position in OpenCV axes."""
+
+    focal_mm: float
+    position_cm: tuple[float, float, float]
+    yaw_deg: float
+    pitch_deg: float
+    ground_offset_m: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+
+CAMERA_RULES: tuple[tuple[str, SceneCamera], ...] = (
+    ("hdri", SceneCamera(50.0, (0.0, 0.0, 170.0), 0.0, 0.0)),
+    ("cam00", SceneCamera(18.0, (400.0, -275.0, 265.0), 135.0, 30.0)),
+    ("cam01", SceneCamera(18.0, (400.0, 225.0, 265.0), -135.0, 30.0)),
+    ("cam02", SceneCamera(18.0, (-490.0, 170.0, 265.0), -45.0, 30.0)),
+    ("cam03", SceneCamera(18.0, (-490.0, -275.0, 265.0), 45.0, 30.0)),
+    ("ag2", SceneCamera(28.0, (0.0, 0.0, 170.0), 0.0, 15.0)),
+)
+"""Substring of the file name -> camera; first match wins (agora_evaluation/projection.py)."""
+
+
+def scene_camera(image_name: str, position_cm: tuple[float, float, float], yaw_deg: float) -> SceneCamera:
+    """The camera of a picture, by the first rule that its file name matches, else at the row's own position and yaw."""
+    name = PurePosixPath(image_name).name
+    for mark, camera in CAMERA_RULES:
+        if mark in name:
+            return camera
+    return SceneCamera(28.0, position_cm, yaw_deg, 0.0, ground_offset_m=(0.0, -1.7, 0.0))
+
+
+def scan_to_cam(camera: SceneCamera, position_cm: tuple[float, float, float], yaw_deg: float) -> RigidTransform:
+    """From a scan's own frame to the OpenCV camera, metres.
+
+    A = Rx(pitch) Ry(-camera yaw) Ry(scan yaw - 90) diag(1, -1, -1), b = Rx(pitch) Ry(-camera yaw) (P - C): the steps of
+    agora_evaluation/projection.py as one map. The 90 degrees are the turn of the scans.
+    """
+    view = _rotation_x(camera.pitch_deg) @ _rotation_y(-camera.yaw_deg)
+    rotmat = view @ _rotation_y(yaw_deg - 90.0) @ np.diag([1.0, -1.0, -1.0])
+    camera_m = _opencv_m(camera.position_cm) + np.array(camera.ground_offset_m)
+    return RigidTransform(rotmat=rotmat, transl_m=view @ (_opencv_m(position_cm) - camera_m))
+
+
+def _opencv_m(unreal_cm: tuple[float, float, float]) -> Floats:
+    x, y, z = unreal_cm
+    return np.array([y, -z, x]) / 100.0
+
+
+def _rotation_x(degrees: float) -> Floats:
+    c, s = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    return np.array([[1.0, 0.0, 0.0], [0.0, c, -s], [0.0, s, c]])
+
+
+def _rotation_y(degrees: float) -> Floats:
+    c, s = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    return np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
+
+
+class Agora(Reader):
+    """A unit is one DataFrame; the fits it points to are small and shared by many pictures."""
+
+    name = "agora"
+    version = 1
+    splits = ("train", "validation")
+    forms = ("smplx",)
+    licence: ClassVar[str] = "non-commercial research"
+
+    def __init__(self, root: Path, *, form: str | None = None) -> None:
+        super().__init__(root, form=form)
+        self._fits: dict[str, Mapping[str, Any]] = {}
+        self._pictures: dict[str, dict[str, str]] = {}
+
+    def units(self, split: str) -> list[Unit]:
+        self.check_split(split)
+        self.require("smplx_gt")
+        # Which fits a frame needs stands in gigabytes of frame; all fits together are a few thousand small files.
+        fits = tuple(
+            str(path.relative_to(self.root))
+            for folder in ("smplx_gt", "smplx_gt_neutral_gender")
+            for path in sorted((self.root / folder).rglob("*.pkl"))
+        )
+        frames = self._frames("SMPLX", split, "_withjv") or self._frames("Cam", split, "")
+        if not frames:
+            self.require(f"SMPLX/{split}_0_withjv.pkl", f"Cam/{split}_0.pkl")
+        return [Unit(id=Path(frame).stem, files=(frame, *fits)) for frame in frames]
+
+    def read(self, split: str, unit: Unit) -> Iterator[Annotation | Reject]:
+        self.check_split(split)
+        columns = self._columns(unit.files[0])
+        for row, image in enumerate(columns["imgPath"]):
+            name = PurePosixPath(str(image)).name.replace(f"{SMALL_SUFFIX}.png", ".png")
+            path, size = self._picture(split, name)
+            for person in range(len(columns["isValid"][row])):
+                record = {key: columns[key][row] for key in columns}
+                provenance = Provenance(
+                    dataset=self.name,
+                    split=split,
+                    frame=PurePosixPath(name).stem,
+                    subject=PurePosixPath("".join(map(str, record["gt_path_smplx"][person : person + 1]))).stem,
+                    person=str(person),
+                    source_file=unit.files[0],
+                    source_row=f"row={row} person={person}",
+                    image_path=path,
+                    reader=self.name,
+                    reader_version=str(self.version),
+                    label_origin="synthetic",
+                    licence=self.licence,
+                )
+                try:
+                    yield self._person(provenance, name, size, record, person)
+                except MalformedRecord as error:
+                    yield Reject(reason="malformed", provenance=provenance, detail=str(error))
+
+    def _frames(self, folder: str, split: str, suffix: str) -> list[str]:
+        pattern = re.compile(rf"{split}_(\d+){suffix}\.pkl")
+        found = [
+            (int(match[1]), path)
+            for path in (self.root / folder).glob("*.pkl")
+            if (match := pattern.fullmatch(path.name))
+        ]
+        return [str(path.relative_to(self.root)) for _, path in sorted(found)]
+
+    def _columns(self, file: str) -> dict[str, list[Any]]:
+        path = self.root / file
+        frame = load_pickle(path)
+        names = [str(name) for name in getattr(frame, "columns", ())]
+        require_keys(dict.fromkeys(names), ("imgPath", *_CAMERA_COLUMNS, *_PERSON_COLUMNS), str(path))
+        wanted = ("imgPath", *_CAMERA_COLUMNS, *_PERSON_COLUMNS, "gt_joints_2d", "gt_joints_3d")
+        columns = {name: frame[name].tolist() for name in wanted if name in names}
+        for row, flags in enumerate(columns["isValid"]):
+            if not isinstance(flags, (list, tuple, np.ndarray)):
+                raise RawFileError(
+                    f"{path}: row {row}, column isValid: expected one entry per person, found {flags!r}", file=str(path)
+                )
+        return columns
+
+    def _picture(self, split: str, name: str) -> tuple[str, tuple[int, int]]:
+        """Path and size of the picture that is there: full size before 1280x720.
+
+        Downloads extract to `<split>_0` ... or `<split>`; some tools move everything to `images/<split>`.
+        """
+        if split not in self._pictures:
+            folder_name = re.compile(rf"{split}(_\d+|_images.*)?")
+            folders = [
+                folder
+                for parent in (self.root, self.root / "images")
+                if parent.is_dir()
+                for folder in sorted(parent.iterdir())
+                if folder.is_dir() and folder_name.fullmatch(folder.name)
+            ]
+            self._pictures[split] = {
+                path.name: str(path.relative_to(self.root))
+                for folder in reversed(folders)
+                for path in folder.glob("*.png")
+            }
+        there = self._pictures[split]
+        small = f"{PurePosixPath(name).stem}{SMALL_SUFFIX}.png"
+        if name not in there and small in there:
+            return there[small], SMALL_SIZE_PX
+        return there.get(name, f"{split}/{name}"), FULL_SIZE_PX
+
+    def _person(
+        self, provenance: Provenance, name: str, size_px: tuple[int, int], record: Mapping[str, Any], person: int
+    ) -> Annotation | Reject:
+        if not _of(record, "isValid", person):
+            occlusion = float(_number(_of(record, "occlusion", person), "occlusion"))
+            return Reject(
+                reason="occluded",
+                provenance=provenance,
+                detail="the dataset says isValid False",
+                numbers={"occlusion_percent": occlusion},
+            )
+        cam_x, cam_y, cam_z, cam_yaw = (_number(record[key], key) for key in _CAMERA_COLUMNS)
+        camera = scene_camera(name, (cam_x, cam_y, cam_z), cam_yaw)
+        x, y, z, yaw = (_number(_of(record, key, person), key) for key in ("X", "Y", "Z", "Yaw"))
+        body = self._body(
+            fit_path=_of(record, "gt_path_smplx", person),
+            gender=_of(record, "gender", person),
+            is_kid=bool(_of(record, "kid", person)),
+            to_cam=scan_to_cam(camera, (x, y, z), yaw),
+        )
+        width, height = size_px
+        focal_px = camera.focal_mm / SENSOR_WIDTH_MM * width
+        names = convention("agora_127").names
+        points2d: tuple[NamedPoints, ...] = ()
+        points3d = None
+        if "gt_joints_2d" in record:
+            joints_px = shaped(_of(record, "gt_joints_2d", person), "gt_joints_2d", 127, 2) * (width / FULL_SIZE_PX[0])
+            points2d = (NamedPoints(names=names, values=with_confidence(joints_px), origin="projected", is_exact=True),)
+        if "gt_joints_3d" in record:
+            joints_m = shaped(_of(record, "gt_joints_3d", person), "gt_joints_3d", 127, 3)
+            points3d = NamedPoints(names=names, values=with_confidence(joints_m), origin="measured", is_exact=True)
+        return Annotation(
+            provenance=provenance,
+            image=ImageSource(path=provenance.image_path, orientation=1),
+            camera=pinhole(np.full(2, focal_px), np.array([width / 2, height / 2]), is_calibrated=True),
+            boxes=Boxes(),
+            body=body,
+            keypoints2d=points2d,
+            keypoints3d=points3d,
+            image_size_px=size_px,
+        )
+
+    def _body(self, fit_path: Any, gender: Any, is_kid: bool, to_cam: RigidTransform) -> RawBody:
+        inside = PurePosixPath(str(fit_path).removeprefix("smplx_gt/")).with_suffix(".pkl")
+        fit = self._fit(f"smplx_gt/{inside}")
+        neutral_betas = None
+        # Children's shape needs the kid template, which ten neutral betas cannot express.
+        if not is_kid and (self.root / "smplx_gt_neutral_gender").is_dir():
+            neutral_betas = floats(self._fit(f"smplx_gt_neutral_gender/{inside}"), "betas", -1)[:10]
+        known: Gender | None = _GENDERS.get(str(gender))
+        if known is None:
+            raise MalformedRecord(f"field 'gender': expected male, female or neutral, found {gender!r}")
+        betas = floats(fit, "betas", -1)
+        if is_kid and len(betas) != 11:
+            raise MalformedRecord(f"field 'betas' of a child: expected 11 with the kid weight, found {len(betas)}")
+        has_parts = not inside.parent.name.endswith("_body")
+        return RawBody(
+            model="smplx",
+            gender="neutral" if is_kid and known == "female" else known,
+            pose_aa=np.concatenate([floats(fit, key, count, 3) for key, count in _POSE]),
+            betas=betas[:10],
+            transl_m=floats(fit, "transl", 3),
+            hands="relative",
+            expression=floats(fit, "expression", 10),
+            kid_weight=float(betas[10]) if is_kid else 0.0,
+            to_cam=to_cam,
+            neutral_betas=neutral_betas,
+            has_left_hand=has_parts,
+            has_right_hand=has_parts,
+            has_jaw=has_parts,
+            has_eyes=has_parts,
+            has_expression=has_parts,
+        )
+
+    def _fit(self, relative: str) -> Mapping[str, Any]:
+        """A fit pickle, kept: a scan appears in many pictures."""
+        if relative not in self._fits:
+            path = safe_join(self.root, relative)
+            if not path.is_file():
+                raise RawLayoutError(
+                    f"agora: expected the fit {relative} under {self.root}, found none",
+                    fix="extract smplx_gt.zip (and smplx_gt_neutral_gender.zip, if its folder is there) completely",
+                )
+            fit = load_pickle(path)
+            if not isinstance(fit, Mapping):
+                raise RawFileError(f"{path}: expected a dictionary, found {type(fit).__name__}", file=str(path))
+            self._fits[relative] = fit
+        return self._fits[relative]
+
+
+def _of(record: Mapping[str, Any], column: str, person: int) -> Any:
+    """A person's entry of a list column.
+
+    Raises:
+        MalformedRecord: the column's list is shorter than the row's list of people.
+    """
+    return field(record[column], person)
+
+
+def _number(value: Any, name: str) -> float:
+    return float(shaped(value, name, 1)[0])

@@ -1,0 +1,292 @@
+"""3DPW: 3D Poses in the Wild.
+
+Citation: von Marcard et al., Recovering Accurate 3D Human Pose in The Wild Using IMUs and a Moving Camera, ECCV 2018.
+Licence: site licence agreement, research use (text unverified).
+Access: two open zips, imageFiles.zip and sequenceFiles.zip; the json form comes from mks0601's I2L-MeshNet/NeuralAnnot.
+Counts: 60 sequences (24 train, 12 validation, 24 test) and 51 000 pictures, both unverified; 22 735 train people in the
+    json form (SMPLer-X assets/factor_data.pdf; that the marker is this dataset is unverified).
+Frame: pickle: world, moved by the frame's `cam_poses` (world to OpenCV camera). json: OpenCV camera.
+Units: metres, radians, pixels of the whole picture.
+Hands: absent. SMPL has no fingers, and no face is labelled.
+Gender: female or male SMPL, one a person. Betas: 10 (some people carry 300; the first 10 count).
+Labels: imu (body-worn IMUs with 2D detections from a moving phone camera).
+Forms: `pickle` (official sequences, default), `json` (3DPW_<split>.json, what SMPLer-X trains on).
+Known defects:
+    - `campose_valid` 0 marks frames whose camera is not aligned: rejected (mmhuman3d's converter keeps them).
+    - `poses2d` are stored as rows x, y, confidence; an all-zero frame means fewer than six detected joints. The body
+      label is still right there, so such people are kept without 2D points.
+    - A person may be wholly outside the picture; that needs the body's projection and is left to the gate.
+    - json: the generator (I2L-MeshNet tool/3DPW/3dpw2coco.py) moved `trans` with the pelvis of a NEUTRAL SMPL, so it
+      is off by (R - I)(J0_neutral - J0_gender), up to centimetres. `joint_cam` is right but was not made from the
+      stored parameters, so it is given as measured points and not as exact ones.
+    - Test is a shared benchmark: never train on it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from harmonize.annotation import Annotation, ImageSource, NamedPoints, RawBody, Reject, RigidTransform
+from harmonize.errors import RawFileError
+from harmonize.geometry.boxes import scaled
+from harmonize.keypoints import convention
+from harmonize.raw.jsons import iter_json_items
+from harmonize.raw.pickles import load_pickle
+from harmonize.readers.base import Reader, Unit
+from harmonize.readers.fields import (
+    Floats,
+    MalformedRecord,
+    box,
+    field,
+    floats,
+    pinhole,
+    require_keys,
+    shaped,
+    with_confidence,
+)
+from harmonize.record import Boxes, Camera, Gender, Provenance
+
+JSON_BOX_PADDING = 1.2
+_KEYS = ("sequence", "genders", "poses", "betas", "trans", "jointPositions", "poses2d")
+_CAMERA_KEYS = ("cam_intrinsics", "cam_poses", "campose_valid")
+_GENDERS: dict[str, Gender] = {"m": "male", "male": "male", "f": "female", "female": "female"}
+
+
+class Pw3d(Reader):
+    """A unit is one sequence. In the json form the split's file is streamed once a process."""
+
+    name = "pw3d"
+    version = 1
+    splits = ("train", "validation", "test")
+    forms = ("pickle", "json")
+    licence: ClassVar[str] = "research (site licence)"
+
+    def __init__(self, root: Path, *, form: str | None = None) -> None:
+        super().__init__(root, form=form)
+        self._sequences: dict[str, dict[str, list[tuple[Mapping[str, Any], Mapping[str, Any]]]]] = {}
+
+    def units(self, split: str) -> list[Unit]:
+        self.check_split(split)
+        if self.form == "json":
+            file = self._json_file(split)
+            sequences = self._json_sequences(split)
+            return [Unit(id=name, files=(file,), num_hint=len(sequences[name])) for name in sorted(sequences)]
+        # Some copies nest the folder once more.
+        folder = self.require(f"sequenceFiles/{split}", f"sequenceFiles/sequenceFiles/{split}")
+        files = sorted(folder.glob("*.pkl"))
+        if not files:
+            self.require(f"{folder.relative_to(self.root)}/<sequence>.pkl")
+        return [
+            Unit(id=file.stem, files=(str(file.relative_to(self.root)),), num_hint=self._num_frames(file.stem))
+            for file in files
+        ]
+
+    def read(self, split: str, unit: Unit) -> Iterator[Annotation | Reject]:
+        self.check_split(split)
+        if self.form == "json":
+            for image, annotation in self._json_sequences(split)[unit.id]:
+                yield self._json_person(split, unit, image, annotation)
+        else:
+            yield from self._sequence(split, unit)
+
+    def _num_frames(self, sequence: str) -> int:
+        """Pictures of the sequence: about the number of people, as one or two are tracked."""
+        folder = self.root / "imageFiles" / sequence
+        return sum(1 for _ in folder.glob("image_*.jpg")) if folder.is_dir() else 0
+
+    def _provenance(self, split: str, unit: Unit, sequence: str, frame: int, person: str, row: str) -> Provenance:
+        return Provenance(
+            dataset=self.name,
+            split=split,
+            sequence=sequence,
+            frame=f"{frame:05d}",
+            person=person,
+            source_file=unit.files[0],
+            source_row=row,
+            image_path=f"imageFiles/{sequence}/image_{frame:05d}.jpg",
+            reader=self.name,
+            reader_version=str(self.version),
+            label_origin="imu",
+            licence=self.licence,
+        )
+
+    def _sequence(self, split: str, unit: Unit) -> Iterator[Annotation | Reject]:
+        path = self.root / unit.files[0]
+        data = load_pickle(path)
+        if not isinstance(data, Mapping):
+            raise RawFileError(f"{path}: expected a dictionary, found {type(data).__name__}", file=str(path))
+        require_keys(data, _KEYS + _CAMERA_KEYS, str(path))
+        try:
+            tracks = _tracks(data)
+            intrinsics = floats(data, "cam_intrinsics", 3, 3)
+        except MalformedRecord as error:
+            raise RawFileError(f"{path}: {error}", file=str(path)) from error
+        sequence = str(data["sequence"])
+        for frame in range(len(tracks[0]["cam"])):
+            for person, track in enumerate(tracks):
+                provenance = self._provenance(
+                    split, unit, sequence, frame, str(person), f"person={person} frame={frame}"
+                )
+                if not track["valid"][frame]:
+                    yield Reject(
+                        reason="camera-misaligned", provenance=provenance, detail="the dataset says campose_valid 0"
+                    )
+                    continue
+                yield _annotation(provenance, track, frame, intrinsics)
+
+    def _json_file(self, split: str) -> str:
+        names = [f"{folder}3DPW_{edition}{split}.json" for folder in ("", "data/") for edition in ("", "latest_")]
+        return str(self.require(*names).relative_to(self.root))
+
+    def _json_sequences(self, split: str) -> dict[str, list[tuple[Mapping[str, Any], Mapping[str, Any]]]]:
+        """(image, annotation) of each sequence, in file order."""
+        if split not in self._sequences:
+            path = self.root / self._json_file(split)
+            try:
+                images = {field(image, "id"): image for image in iter_json_items(path, "images.item")}
+                grouped: dict[str, list[tuple[Mapping[str, Any], Mapping[str, Any]]]] = {}
+                for annotation in iter_json_items(path, "annotations.item"):
+                    image = field(images, field(annotation, "image_id"))
+                    grouped.setdefault(str(field(image, "sequence")), []).append((image, _compact(annotation)))
+            except MalformedRecord as error:
+                raise RawFileError(f"{path}: {error}", file=str(path)) from error
+            self._sequences[split] = grouped
+        return self._sequences[split]
+
+    def _json_person(
+        self, split: str, unit: Unit, image: Mapping[str, Any], annotation: Mapping[str, Any]
+    ) -> Annotation | Reject:
+        frame = _frame_number(image)
+        provenance = self._provenance(
+            split, unit, unit.id, frame, str(annotation.get("person_id", "")), f"id={annotation.get('id', '')}"
+        )
+        try:
+            smpl, lens = field(annotation, "smpl_param"), field(image, "cam_param")
+            body = RawBody(
+                model="smpl",
+                gender=_gender(field(smpl, "gender")),
+                pose_aa=floats(smpl, "pose", 24, 3),
+                betas=floats(smpl, "shape", -1)[:10],
+                transl_m=floats(smpl, "trans", 3),
+                hands="absent",
+            )
+            joints = floats(annotation, "joint_cam", 24, 3)
+            detected = floats(annotation, "openpose_result", 18, 3)
+            person_box = scaled(box(floats(annotation, "bbox", 4)), 1 / JSON_BOX_PADDING)
+            camera = pinhole(floats(lens, "focal", 2), floats(lens, "princpt", 2), is_calibrated=True)
+            size = (int(field(image, "width")), int(field(image, "height")))
+        except MalformedRecord as error:
+            return Reject(reason="malformed", provenance=provenance, detail=str(error))
+        return Annotation(
+            provenance=provenance,
+            image=ImageSource(path=provenance.image_path),
+            camera=camera,
+            boxes=Boxes(person_xywh_px=person_box, person_origin="dataset" if person_box[4] else "none"),
+            body=body,
+            keypoints2d=_detected(detected),
+            keypoints3d=NamedPoints(
+                names=convention("smpl_24").names, values=with_confidence(joints), origin="measured"
+            ),
+            image_size_px=size,
+        )
+
+
+def _tracks(data: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One dictionary a person, every array checked against the number of frames of `cam_poses`."""
+    cam = floats(data, "cam_poses", -1, 4, 4)
+    num_frames = len(cam)
+    tracks = []
+    for person, gender in enumerate(data["genders"]):
+        row = {key: field(data[key], person) for key in (*_KEYS[2:], "campose_valid")}
+        tracks.append(
+            {
+                "gender": _gender(gender),
+                "cam": cam,
+                "poses": shaped(row["poses"], "poses", num_frames, 24, 3),
+                "betas": shaped(row["betas"], "betas", -1),
+                "trans": shaped(row["trans"], "trans", num_frames, 3),
+                "joints": shaped(row["jointPositions"], "jointPositions", num_frames, 24, 3),
+                "poses2d": shaped(row["poses2d"], "poses2d", num_frames, 3, 18),
+                "valid": shaped(row["campose_valid"], "campose_valid", num_frames),
+            }
+        )
+    if not tracks:
+        raise MalformedRecord("field 'genders': expected at least one person, found none")
+    return tracks
+
+
+def _annotation(provenance: Provenance, track: Mapping[str, Any], frame: int, intrinsics: Floats) -> Annotation:
+    rotmat, transl = track["cam"][frame, :3, :3], track["cam"][frame, :3, 3]
+    joints_cam = track["joints"][frame] @ rotmat.T + transl
+    camera = Camera(
+        focal_px=np.array([intrinsics[0, 0], intrinsics[1, 1]], np.float32),
+        principal_point_px=intrinsics[:2, 2].astype(np.float32),
+        world_to_cam_rotmat=rotmat.astype(np.float32),
+        world_to_cam_transl_m=transl.astype(np.float32),
+        has_intrinsics=True,
+        is_calibrated=True,
+        has_extrinsics=True,
+    )
+    return Annotation(
+        provenance=provenance,
+        image=ImageSource(path=provenance.image_path),
+        camera=camera,
+        boxes=Boxes(),
+        body=RawBody(
+            model="smpl",
+            gender=track["gender"],
+            pose_aa=track["poses"][frame],
+            betas=track["betas"][:10],
+            transl_m=track["trans"][frame],
+            hands="absent",
+            to_cam=RigidTransform(rotmat=rotmat, transl_m=transl),
+        ),
+        keypoints2d=_detected(track["poses2d"][frame].T),
+        keypoints3d=NamedPoints(
+            names=convention("smpl_24").names,
+            values=with_confidence(joints_cam),
+            origin="measured",
+            # The joints follow from all betas: of 300, ten do not give the same joints.
+            is_exact=not np.any(track["betas"][10:]),
+        ),
+    )
+
+
+def _detected(points: Floats) -> tuple[NamedPoints, ...]:
+    """OpenPose-18 points; nothing where the detector found nobody."""
+    if not np.any(points):
+        return ()
+    points = np.column_stack([points[:, :2], np.clip(points[:, 2], 0.0, 1.0)])
+    return (NamedPoints(names=convention("openpose_18").names, values=points, origin="detected"),)
+
+
+def _gender(value: Any) -> Gender:
+    gender = _GENDERS.get(str(value).lower())
+    if gender is None:
+        raise MalformedRecord(f"field 'gender': expected m or f, found {value!r}")
+    return gender
+
+
+def _compact(annotation: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The annotation without what is not read; long lists as arrays, which take a tenth of the memory."""
+    kept = ("id", "person_id", "bbox", "joint_cam", "openpose_result", "smpl_param")
+    compact = {key: annotation[key] for key in kept if key in annotation}
+    for key in ("joint_cam", "openpose_result"):
+        if key in compact:
+            compact[key] = shaped(compact[key], key, -1)
+    return compact
+
+
+def _frame_number(image: Mapping[str, Any]) -> int:
+    """`frame_idx`; some editions leave out `file_name`, none leaves out both."""
+    if "frame_idx" in image:
+        return int(image["frame_idx"])
+    digits = re.findall(r"\d+", str(image.get("file_name", "")))
+    if not digits:
+        raise RawFileError(f"3DPW json, image {image.get('id')}: expected frame_idx or file_name, found neither")
+    return int(digits[-1])

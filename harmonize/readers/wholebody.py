@@ -1,0 +1,165 @@
+"""COCO-WholeBody people and NeuralAnnot-style SMPL-X fits: what MS COCO and UBody have in common.
+
+A COCO-WholeBody annotation holds five point lists; together, in the order body, feet, face, left hand, right hand, they
+are the 133 points of the convention (jin-s13/COCO-WholeBody, data_format.md). v is 0 (not labelled), 1 (labelled,
+hidden) or 2 (visible); in the part lists it may be a float between 0 and 1, because those labels are model-assisted.
+Confidence is v cut to [0, 1]: a hidden point that an annotator placed counts as labelled, a float stays what it is.
+(The mmhuman3d converter keeps only v == 2 and so loses both.)
+
+A fit is `smplx_param` (neutral SMPL-X, 10 betas, 10 expression values, full axis-angle hands RELATIVE to the mean hand:
+mks0601/Hand4Whole_RELEASE issues 45 and 62) with `cam_param`, a virtual camera per person in whole-picture pixels whose
+focal length comes from a network crop (tens of thousands of pixels): depth is not metric.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from harmonize.annotation import NamedPoints, RawBody
+from harmonize.keypoints import convention
+from harmonize.readers.fields import Floats, MalformedRecord, field, floats, pinhole
+from harmonize.record import Array, Camera, PointOrigin
+
+_LISTS = (
+    ("keypoints", 17, ()),
+    ("foot_kpts", 6, ("foot_valid",)),
+    ("face_kpts", 68, ("face_valid",)),
+    ("lefthand_kpts", 21, ("lefthand_valid",)),
+    ("righthand_kpts", 21, ("righthand_valid",)),
+)
+FACE_ROWS = slice(23, 91)
+LEFT_HAND_ROWS = slice(91, 112)
+RIGHT_HAND_ROWS = slice(112, 133)
+
+_FIT = (
+    ("root_pose", 3),
+    ("body_pose", 63),
+    ("jaw_pose", 3),
+    ("lhand_pose", 45),
+    ("rhand_pose", 45),
+    ("shape", 10),
+    ("expr", 10),
+    ("trans", 3),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """One COCO-WholeBody annotation in compact form (a train set holds 250 000 of them).
+
+    points (133, 3): x, y px and confidence. boxes (4, 4): person, face, left hand, right hand as x, y, w, h px.
+    valid: face, left hand, right hand.
+    """
+
+    id: int
+    image_id: int
+    is_crowd: bool
+    num_keypoints: int
+    points: Array
+    boxes: Array
+    valid: tuple[bool, bool, bool]
+
+
+def person(annotation: Mapping[str, Any]) -> Person:
+    """Parse one annotation.
+
+    Raises:
+        MalformedRecord: a field is missing or of another size.
+    """
+    rows = []
+    for key, count, flags in _LISTS:
+        points = floats(annotation, key, count, 3)
+        labelled = all(bool(annotation.get(flag, True)) for flag in flags)
+        points[:, 2] = np.clip(points[:, 2], 0.0, 1.0) * labelled
+        rows.append(points)
+    boxes = [floats(annotation, key, 4) for key in ("bbox", "face_box", "lefthand_box", "righthand_box")]
+    valid = tuple(bool(field(annotation, key)) for key in ("face_valid", "lefthand_valid", "righthand_valid"))
+    return Person(
+        id=integer(annotation, "id"),
+        image_id=integer(annotation, "image_id"),
+        is_crowd=bool(annotation.get("iscrowd", 0)),
+        num_keypoints=integer(annotation, "num_keypoints"),
+        points=np.concatenate(rows).astype(np.float32),
+        boxes=np.array(boxes, np.float32),
+        valid=(valid[0], valid[1], valid[2]),
+    )
+
+
+def integer(record: Mapping[str, Any], key: str) -> int:
+    """A field that must be a whole number.
+
+    Raises:
+        MalformedRecord: it is missing or something else.
+    """
+    value = field(record, key)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not float(value).is_integer():
+        raise MalformedRecord(f"field {key!r}: expected a whole number, found {value!r}")
+    return int(value)
+
+
+def named_points(points: Array, origin: PointOrigin) -> NamedPoints:
+    """The 133 points under their canonical names."""
+    return NamedPoints(names=convention("coco_wholebody_133").names, values=points, origin=origin)
+
+
+@dataclass(frozen=True, slots=True)
+class NeuralFit:
+    """One fit in compact form. valid: left hand, right hand, face as the fit itself says, None where it is silent."""
+
+    params: dict[str, Array]
+    focal_px: Array
+    principal_point_px: Array
+    valid: tuple[bool, bool, bool] | None
+
+
+def neural_fit(entry: Mapping[str, Any]) -> NeuralFit:
+    """Parse one entry of a fit file.
+
+    Raises:
+        MalformedRecord: a parameter is missing or of another size.
+    """
+    params, camera = field(entry, "smplx_param"), field(entry, "cam_param")
+    flags = [params.get(key) for key in ("lhand_valid", "rhand_valid", "face_valid")]
+    return NeuralFit(
+        params={key: floats(params, key, size).astype(np.float32) for key, size in _FIT},
+        focal_px=floats(camera, "focal", 2).astype(np.float32),
+        principal_point_px=floats(camera, "princpt", 2).astype(np.float32),
+        valid=None if None in flags else (bool(flags[0]), bool(flags[1]), bool(flags[2])),
+    )
+
+
+def fit_body(fit: NeuralFit, labelled: tuple[bool, bool, bool]) -> RawBody:
+    """The fit as a body; `labelled` (face, left hand, right hand) of the annotation counts where the fit has no
+    flags.""" face, left, right = labelled if fit.valid is None else (fit.valid[2], fit.valid[0], fit.valid[1])
+    p = fit.params
+    eyes = np.zeros((2, 3), np.float32)
+    pose: Floats = np.concatenate(
+        [
+            *(p[key].reshape(-1, 3) for key in ("root_pose", "body_pose", "jaw_pose")),
+            eyes,
+            *(p[key].reshape(-1, 3) for key in ("lhand_pose", "rhand_pose")),
+        ]
+    )
+    return RawBody(
+        model="smplx",
+        gender="neutral",
+        pose_aa=pose,
+        betas=p["shape"],
+        transl_m=p["trans"],
+        hands="relative",
+        expression=p["expr"],
+        has_left_hand=left,
+        has_right_hand=right,
+        has_jaw=face,
+        has_expression=face,
+        is_transl_metric=False,
+    )
+
+
+def fit_camera(fit: NeuralFit) -> Camera:
+    """The fit's virtual camera."""
+    return pinhole(fit.focal_px, fit.principal_point_px, is_calibrated=False)
