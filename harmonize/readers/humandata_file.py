@@ -311,8 +311,8 @@ def foreign_prefix(paths: list[str], root: Path, config: str) -> str:
 
 
 def is_plausible(person_box: Array, points: NamedPoints | None, size_px: tuple[int, int] | None) -> bool:
-    """Whether a box can be that of the person: not absurdly thin, in the picture, around at least half of the
-    points.""" x, y, width, height, confidence = map(float, person_box)
+    """Whether a box can be the person's: not absurdly thin, in the picture, around at least half of the points."""
+    x, y, width, height, confidence = map(float, person_box)
     if confidence <= 0 or max(width / height, height / width) > MAX_BOX_ASPECT or x + width <= 0 or y + height <= 0:
         return False
     if size_px is not None and (x >= size_px[0] or y >= size_px[1]):

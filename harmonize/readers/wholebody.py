@@ -133,8 +133,8 @@ def neural_fit(entry: Mapping[str, Any]) -> NeuralFit:
 
 
 def fit_body(fit: NeuralFit, labelled: tuple[bool, bool, bool]) -> RawBody:
-    """The fit as a body; `labelled` (face, left hand, right hand) of the annotation counts where the fit has no
-    flags.""" face, left, right = labelled if fit.valid is None else (fit.valid[2], fit.valid[0], fit.valid[1])
+    """The fit as a body; the annotation's flags (face, left hand, right hand) count where the fit has none."""
+    face, left, right = labelled if fit.valid is None else (fit.valid[2], fit.valid[0], fit.valid[1])
     p = fit.params
     eyes = np.zeros((2, 3), np.float32)
     pose: Floats = np.concatenate(
