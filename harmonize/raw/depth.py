@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from harmonize.raw.machine import Inner, Refused
+from harmonize.raw.guard import Refused
+from harmonize.raw.machine import Inner
 
 MAX_DEPTH = 100  # well inside Python's recursion limit for whoever walks the value
 

@@ -21,6 +21,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from harmonize.raw.guard import Refused
+
 MAX_OPERATIONS = (
     50_000_000  # bounds the objects of a file made of one-byte opcodes; AGORA's largest has about a million
 )
@@ -28,10 +30,6 @@ MAX_INT_BYTES = 16  # torch's magic number has 10; nothing in the 32 datasets is
 MAX_LINE_BYTES = 1 << 20  # text numbers and names; text strings are bounded by the file instead
 MAX_KEY_DEPTH = 4  # hashing nested tuples recurses in C without a check
 _SCALARS = (str, int, float, bool, bytes, complex, type(None))
-
-
-class Refused(Exception):
-    """What the file holds is not admitted; `load_pickle` turns it into a RawFileError that names the file."""
 
 
 class Inner:

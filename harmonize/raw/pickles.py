@@ -11,9 +11,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from harmonize.errors import RawFileError, UsageError
 from harmonize.raw.depth import check_depth
-from harmonize.raw.machine import Machine, Refused, Table
+from harmonize.raw.guard import Refused, one_error
+from harmonize.raw.machine import Machine, Table
 from harmonize.raw.paths import checked_size
 from harmonize.raw.rebuild import PLAIN
 from harmonize.raw.rebuild_pandas import PANDAS
@@ -41,32 +41,20 @@ def load_pickle(path: Path, *, encoding: str = "latin1", max_bytes: int = MAX_PI
 
 
 def loads_pickle(data: bytes, path: Path) -> Any:
-    """The plain data of a pickle inside another file, such as an object array of an npz; `path` is for messages."""
+    """The plain data of a pickle inside another file, such as an object array of an npz; `path` is for messages.
+
+    Raises:
+        RawFileError: as `load_pickle`.
+    """
     return _load(BytesIO(data), len(data), path, "latin1")
 
 
 def _load(file: BinaryIO, size: int, path: Path, encoding: str) -> Any:
     machine = Machine(file, size, ADMITTED, encoding=encoding)
-    try:
-        value = machine.load()
+    with one_error(path, "a pickle of plain data (nothing in it was executed)"):
+        try:
+            value = machine.load()
+        except Refused as error:
+            raise Refused(f"at byte {size - machine.left}: {error}") from error
         check_depth(value)
-    except ImportError as error:
-        raise UsageError(
-            f"{path}: needs the package {error.name}, which is not installed", fix="pip install 'ehps[datasets,body]'"
-        ) from error
-    except Exception as error:  # whatever a damaged stream leads to is one error about the file
-        raise _describe(error, path, size - machine.left) from error
-    return value
-
-
-def _describe(error: Exception, path: Path, at: int) -> RawFileError:
-    if isinstance(error, Refused):
-        found = str(error)
-    else:
-        found = f"contents that do not hold together ({type(error).__name__}: {error})"[:500]
-    return RawFileError(
-        f"{path}: byte {at}: expected a pickle of plain data, found {found}; nothing in it was executed",
-        fix="compare the file with the dataset's checksum and download it again",
-        file=str(path),
-        byte=at,
-    )
+        return value

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harmonize.raw.machine import Admitted, Pending, Refused, Table, check_key
+from harmonize.raw.guard import Refused
+from harmonize.raw.machine import Admitted, Pending, Table, check_key
 
 MAX_CODE_POINT = 0x10FFFF
 _DTYPE = re.compile(r"[<>=|]?(?:[?bhilqpBHILQPefdgFDGO]|[biufc][1248]|f16|c16|c32|O[48]|[SaUV]\d{0,9})")
@@ -31,14 +32,20 @@ def array_of(raw: Any, dtype: np.dtype[Any], shape: Any, *, is_fortran: bool = F
     if len(raw) != count * dtype.itemsize or (count and not dtype.itemsize):
         raise Refused(f"{len(raw)} bytes for an array of {shape} {dtype}, which takes {count * dtype.itemsize}")
     view: npt.NDArray[Any] = np.ndarray(shape, dtype, buffer=raw, order="F" if is_fortran else "C")
-    if dtype.kind == "U" and count and _code_points(view).max(initial=0) > MAX_CODE_POINT:
-        raise Refused("text that is not Unicode")
-    return view.copy(order="K")
+    return check_text(view).copy(order="K")
 
 
-def _code_points(text: npt.NDArray[np.str_]) -> npt.NDArray[np.uint32]:
-    """The characters of text stored in either byte order."""
-    return np.frombuffer(text.tobytes(), text.dtype.str[0].replace("|", "<") + "u4")
+def check_text(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The array itself, unless it is text with numbers that are no characters: reading those entries would fail later.
+
+    Raises:
+        Refused: it is.
+    """
+    if array.dtype.kind == "U" and array.size:
+        order = array.dtype.str[0].replace("|", "=")
+        if np.frombuffer(array.tobytes(), f"{order}u4").max() > MAX_CODE_POINT:
+            raise Refused("text that is not Unicode")
+    return array
 
 
 def object_array(items: list[Any], shape: Any, *, is_fortran: bool = False) -> npt.NDArray[Any]:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harmonize.raw.machine import Pending, Refused, Table
+from harmonize.raw.guard import Refused
+from harmonize.raw.machine import Pending, Table
 
 MAX_DENSE_ELEMENTS = 1 << 30  # a sparse shape costs nothing to declare, and everything to make dense
 

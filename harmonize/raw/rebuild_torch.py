@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harmonize.raw.machine import Admitted, Inner, Machine, Refused, Table
+from harmonize.raw.guard import Refused
+from harmonize.raw.machine import Admitted, Inner, Machine, Table
 from harmonize.raw.rebuild import array_of
 
 _MAGIC = 0x1950A86A20F9469CFC6C
