@@ -1,4 +1,4 @@
-"""npz and npy files: object arrays go through the restricted unpickler, and no array is made that the file cannot fill."""
+"""npz and npy files: object arrays go through the restricted unpickler, no array is made that the file cannot fill."""
 
 from __future__ import annotations
 
