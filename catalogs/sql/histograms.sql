@@ -1,8 +1,10 @@
 -- Table macros over the view `instances`. Samples without a body are left out; `share` adds up to 1 in each dataset.
 
 -- Cells of equal solid angle: azimuth in equal steps of degrees, elevation in equal steps of its sine, so that views
--- spread evenly over the sphere give a flat histogram. Only cells with samples are listed.
-CREATE MACRO orientation_histogram(num_azimuth := 24, num_elevation := 12) AS TABLE
+-- spread evenly over the sphere give a flat histogram. The front (azimuth 0) lies in the middle of a cell, as does the
+-- level view when num_elevation is odd: the commonest views must not be split by rounding. Cell 0 of the azimuth is
+-- centred at the back, -180 = 180. Only cells with samples are listed.
+CREATE MACRO orientation_histogram(num_azimuth := 24, num_elevation := 9) AS TABLE
     WITH views AS (
         SELECT dataset,
                view_azimuth_deg(body_global_orient_aa) AS azimuth_deg,
@@ -10,16 +12,15 @@ CREATE MACRO orientation_histogram(num_azimuth := 24, num_elevation := 12) AS TA
         FROM instances WHERE body_has_body
     ), cells AS (
         SELECT dataset,
-               least(floor((azimuth_deg + 180) / 360 * num_azimuth), num_azimuth - 1)::INTEGER AS azimuth_bin,
+               floor((azimuth_deg + 180) / 360 * num_azimuth + 0.5)::INTEGER % num_azimuth AS azimuth_bin,
                least(floor((elevation_sin + 1) / 2 * num_elevation), num_elevation - 1)::INTEGER AS elevation_bin,
                count(*) AS num_instances
         FROM views GROUP BY ALL
     )
     SELECT dataset, azimuth_bin, elevation_bin,
-           azimuth_bin * 360.0 / num_azimuth - 180 AS azimuth_from_deg,
-           (azimuth_bin + 1) * 360.0 / num_azimuth - 180 AS azimuth_to_deg,
+           azimuth_bin * 360.0 / num_azimuth - 180 AS azimuth_deg,
            degrees(asin(elevation_bin * 2.0 / num_elevation - 1)) AS elevation_from_deg,
-           degrees(asin((elevation_bin + 1) * 2.0 / num_elevation - 1)) AS elevation_to_deg,
+           degrees(asin(least(1.0, (elevation_bin + 1) * 2.0 / num_elevation - 1))) AS elevation_to_deg,
            num_instances,
            num_instances / sum(num_instances) OVER (PARTITION BY dataset) AS share
     FROM cells ORDER BY dataset, azimuth_bin, elevation_bin;

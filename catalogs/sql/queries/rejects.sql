@@ -1,2 +1,3 @@
--- Why people were left out: number of rejects per dataset, split and reason.
-SELECT dataset, split, reason, count(*) AS num_rejects FROM rejects GROUP BY ALL ORDER BY dataset, split, num_rejects DESC, reason;
+-- Why people were left out: number of rejects per dataset, split, stage and reason.
+SELECT dataset, split, stage, reason, count(*) AS num_rejects
+FROM rejects GROUP BY ALL ORDER BY dataset, split, num_rejects DESC, stage, reason;

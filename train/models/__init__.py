@@ -1,0 +1,1 @@
+"""Networks: plain torch modules from a crop of a picture to body parameters."""
