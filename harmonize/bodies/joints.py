@@ -74,7 +74,7 @@ class BodyJoints(nn.Module):
         keep("rest_joints", regressor @ arrays.template)
         joint_directions = np.einsum("jv,vcn->njc", regressor, directions, optimize=True)
         keep("joint_directions", joint_directions.reshape(num_coefficients, -1))
-        keep("rest_points", arrays.template[used].reshape(-1))
+        keep("rest_points", arrays.template[used])
         keep("point_directions", directions[used].reshape(-1, num_coefficients).T)
         # Correctives of joints that bend none of the referenced vertices are exactly zero: left out.
         correctives = arrays.correctives[used].reshape(len(used) * 3, -1).T
@@ -100,16 +100,18 @@ class BodyJoints(nn.Module):
         pose_aa (B,J,3) radians with absolute hands; coefficients (B,N); transl_m (B,3).
         """
         rotmats = rotation_matrices(pose_aa)
-        rest = self.rest_joints + (coefficients @ self.joint_directions).unflatten(1, (-1, 3))
+        rest = self.rest_joints + (coefficients @ self.joint_directions).view(len(pose_aa), *self.rest_joints.shape)
         turns, joints = self._follow_chain(rotmats, rest)
 
         feature = (rotmats[:, 1:] - torch.eye(3, dtype=rotmats.dtype, device=rotmats.device)).flatten(1)
-        points = torch.addmm(self.rest_points, coefficients, self.point_directions)
-        points = torch.addmm(points, feature[:, self.bending], self.correctives).unflatten(1, (-1, 1, 3))
+        points = torch.addmm(self.rest_points.flatten(), coefficients, self.point_directions)
+        points = torch.addmm(points, feature[:, self.bending], self.correctives).view(
+            len(pose_aa), *self.rest_points.shape
+        )
         shift = joints[..., None] - turns @ rest[..., None]
         transforms = torch.cat([turns, shift], dim=-1).flatten(2)[:, self.skinning]
-        blended = torch.matmul(self.weights, transforms).unflatten(2, (3, 4))
-        points = (blended[..., :3] * points).sum(-1) + blended[..., 3]
+        blended = torch.matmul(self.weights, transforms).view(*points.shape, 4)
+        points = (blended[..., :3] * points[..., None, :]).sum(-1) + blended[..., 3]
 
         parts = [joints, points[:, self.extra]]
         if self.has_landmarks:

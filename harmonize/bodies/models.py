@@ -32,6 +32,7 @@ from harmonize.record import BodyKind, Gender
 
 Floats = npt.NDArray[np.floating[Any]]
 Floats32 = npt.NDArray[np.float32]
+Floats64 = npt.NDArray[np.float64]
 
 STANDIN = "standin"
 ENVIRONMENT = "EHPS_BODY_MODELS"
@@ -60,7 +61,9 @@ class BodyModel:
     """One model file. Made by `BodyModels.get`.
 
     kind, gender; num_joints of the kinematic chain; num_vertices; num_betas that the file has (at most 16);
-    faces (F,3); hand_mean_aa (2,15,3), left and right, None for SMPL.
+    faces (F,3); hand_mean_aa (2,15,3), left and right, None for SMPL. The model's own arrays, as float32 tensors:
+    template (V,3), directions (V,3,N) for betas, expression and kid weight, correctives (9(J-1),3V), regressor (J,V),
+    weights (V,J).
     """
 
     def __init__(self, path: Path, kind: BodyKind, gender: Gender, kid_template: Path | None) -> None:
@@ -77,14 +80,14 @@ class BodyModel:
             # As AGORA's code does: the kid template is centred at its mean vertex, the adult one stays where it is.
             kid = load_kid_template(kid_template, self.num_vertices)
             directions.append((kid - kid.mean(axis=0) - arrays.template)[:, :, None])
-        self._directions = torch.from_numpy(np.concatenate(directions, axis=2))
-        self._template = torch.from_numpy(arrays.template)
-        self._correctives = torch.from_numpy(
+        self.directions = torch.from_numpy(np.concatenate(directions, axis=2))
+        self.template = torch.from_numpy(arrays.template)
+        self.correctives = torch.from_numpy(
             np.ascontiguousarray(arrays.correctives.reshape(self.num_vertices * 3, -1).T)
         )
-        self._regressor = torch.from_numpy(arrays.regressor)
-        self._weights = torch.from_numpy(arrays.weights)
-        self.joints_module = BodyJoints(arrays, self._directions.numpy(), kind)
+        self.regressor = torch.from_numpy(arrays.regressor)
+        self.weights = torch.from_numpy(arrays.weights)
+        self.joints_module = BodyJoints(arrays, self.directions.numpy(), kind)
         """The mesh-free joints as a torch module, for use with gradients."""
 
     @property
@@ -104,12 +107,12 @@ class BodyModel:
                 mesh, _ = lbs(
                     coefficients[some],
                     pose[some].flatten(1),
-                    self._template,
-                    self._directions,
-                    self._correctives,
-                    self._regressor,
+                    self.template,
+                    self.directions,
+                    self.correctives,
+                    self.regressor,
                     torch.tensor(self.parents),
-                    self._weights,
+                    self.weights,
                 )
                 out[some] = (mesh + transl[some, None]).numpy()
         return out
@@ -129,6 +132,16 @@ class BodyModel:
         pelvis = module.rest_joints[0] + coefficients @ module.joint_directions[:, :3]
         return np.asarray(pelvis.numpy())
 
+    def about_pelvis(self, num_betas: int | None = None) -> tuple[Floats64, Floats64]:
+        """The rest mesh with its pelvis at the origin: template (V,3) and directions (V,3,N), float64.
+
+        `num_betas` leaves only that many shape directions.
+        """
+        template = self.template.numpy().astype(np.float64)
+        directions = self.directions.numpy()[:, :, :num_betas].astype(np.float64)
+        pelvis = self.regressor[0].numpy().astype(np.float64)
+        return template - pelvis @ template, directions - np.einsum("v,vcn->cn", pelvis, directions)
+
     def coefficients(self, betas: Floats, expression: Floats | None, kid_weight: Floats | None) -> Tensor:
         """What `joints_module` takes (B,N): betas, expression and kid weight, each where the model puts it.
 
@@ -144,7 +157,7 @@ class BodyModel:
                 f"{self.path}: expected a file with at least {betas.shape[1]} shape directions, found {self.num_betas}",
                 fix=f"download the {self.kind} release with 300 shape directions",
             )
-        out = np.zeros((len(betas), self._directions.shape[2]), np.float32)
+        out = np.zeros((len(betas), self.directions.shape[2]), np.float32)
         num = min(self.num_betas, betas.shape[1])
         out[:, :num] = betas[:, :num]
         if expression is not None:
