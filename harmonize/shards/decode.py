@@ -16,7 +16,6 @@ import numpy.typing as npt
 import simplejpeg
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.ImageFile import ImageFile
-from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
@@ -31,12 +30,17 @@ MAX_PIXELS = 1 << 26
 MAX_SCANS = 100
 """Scans of a progressive JPEG; encoders write about ten, and each costs a pass over the picture."""
 
-_SIGNATURES: tuple[tuple[Format, bytes, type[ImageFile]], ...] = (
-    ("jpg", b"\xff\xd8\xff", JpegImageFile),
-    ("png", b"\x89PNG\r\n\x1a\n", PngImageFile),
-    ("webp", b"RIFF", WebPImageFile),
-    ("bmp", b"BM", BmpImageFile),
-)
+_SIGNATURES: dict[Format, bytes] = {
+    "jpg": b"\xff\xd8\xff",
+    "png": b"\x89PNG\r\n\x1a\n",
+    "webp": b"RIFF",
+    "bmp": b"BM",
+}
+# Opened by class: Image.open would decide by itself what to read, and warn where we refuse.
+_PLUGINS: dict[Format, type[ImageFile]] = {"png": PngImageFile, "webp": WebPImageFile, "bmp": BmpImageFile}
+_JPEG_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF markers; the three others in between are tables
+_JPEG_SCAN = 0xDA
+_JPEG_APP1 = 0xE1
 _ORIENTATION_TAG = 0x0112
 # What Pillow and simplejpeg raise on files that are not what they claim to be.
 _DECODE_ERRORS = (OSError, SyntaxError, ValueError, LookupError, TypeError, EOFError, struct.error)
@@ -66,22 +70,32 @@ def read_header(data: bytes, name: str = "picture") -> PictureHeader:
     """Format, size, orientation and blocks of a picture file, without decoding it. `name` is for messages.
 
     Raises:
-        RawFileError: not a JPEG, PNG, WebP or BMP; damaged; an animation; or beyond MAX_PIXELS or MAX_SCANS.
+        RawFileError: not a JPEG, PNG, WebP or BMP; damaged; an animation; a JPEG of other than 8 bits a channel; or
+            beyond MAX_PIXELS or MAX_SCANS.
     """
-    file_format, image = _open(data, name)
-    block = None
-    if isinstance(image, JpegImageFile):
-        # libjpeg stores a single channel block by block, whatever sampling factors the file gives it.
-        factors = [(1, 1)] if image.layers == 1 else [(layer[1], layer[2]) for layer in image.layer]
-        block = (8 * max(h for h, _ in factors), 8 * max(v for _, v in factors))
-    return PictureHeader(
-        format=file_format,
-        width_px=image.width,
-        height_px=image.height,
-        exif_orientation=_exif_orientation(image.info.get("exif", b"")),
-        is_cmyk=image.mode == "CMYK",
-        block_px=block,
-    )
+    known = [file_format for file_format, signature in _SIGNATURES.items() if data.startswith(signature)]
+    if not known:
+        raise RawFileError(f"{name}: expected a JPEG, PNG, WebP or BMP file, found {data[:8]!r}", file=name)
+    file_format = known[0]
+    try:
+        if file_format == "jpg":
+            header = _read_jpeg_header(data)
+        else:
+            # Pillow's WebP decoder allocates the canvas while opening: look at the size first.
+            if file_format == "webp":
+                _check_size(_webp_size(data), name)
+            image = _PLUGINS[file_format](io.BytesIO(data))
+            if getattr(image, "is_animated", False):
+                raise ValueError("it is an animation")
+            orientation = _exif_orientation(image.info.get("exif", b""))
+            header = PictureHeader(file_format, *image.size, orientation, is_cmyk=False, block_px=None)
+    except _DECODE_ERRORS as error:
+        raise RawFileError(f"{name}: not a readable {file_format} picture: {error}", file=name) from error
+    _check_size((header.width_px, header.height_px), name)
+    num_scans = data.count(bytes((0xFF, _JPEG_SCAN))) if file_format == "jpg" else 1
+    if num_scans > MAX_SCANS:
+        raise RawFileError(f"{name}: expected at most {MAX_SCANS} scans, found {num_scans}", file=name)
+    return header
 
 
 def decode_rgb(data: bytes, extension: str, name: str = "picture") -> Pixels:
@@ -90,45 +104,62 @@ def decode_rgb(data: bytes, extension: str, name: str = "picture") -> Pixels:
     Raises:
         RawFileError: the file does not decode completely, is not what `extension` says, or `read_header` refuses it.
     """
-    file_format, image = _open(data, name)
-    if file_format != extension:
-        raise RawFileError(f"{name}: expected a {extension} file, found {file_format}", file=name)
+    header = read_header(data, name)
+    if header.format != extension:
+        raise RawFileError(f"{name}: expected a {extension} file, found {header.format}", file=name)
     try:
-        if file_format != "jpg":
-            image.load()
-            if image.mode.startswith("I;16"):
-                return np.repeat((np.asarray(image) >> 8).astype(np.uint8)[..., None], 3, axis=2)
-            return np.asarray(image.convert("RGB"), np.uint8)
-        if image.mode != "CMYK":
+        if header.format != "jpg":
+            return _decode_with_pillow(data, header.format)
+        if not header.is_cmyk:
             return np.asarray(simplejpeg.decode_jpeg(data, colorspace="RGB", strict=True), np.uint8)
         inks = np.asarray(simplejpeg.decode_jpeg(data, colorspace="CMYK", strict=True), np.uint16)
     except _DECODE_ERRORS as error:
-        raise RawFileError(f"{name}: the {file_format} file does not decode completely: {error}", file=name) from error
-    # Adobe's convention, followed by all decoders: inks are stored inverted, 255 for no ink.
+        raise RawFileError(f"{name}: the {extension} file does not decode completely: {error}", file=name) from error
+    # Adobe's convention, which decoders follow: inks are stored inverted, 255 for no ink.
     return ((inks[..., :3] * inks[..., 3:] + 127) // 255).astype(np.uint8)
 
 
-def _open(data: bytes, name: str) -> tuple[Format, ImageFile]:
-    """The format and the file opened by Pillow, which reads no further than to the pixels; sizes are checked."""
-    known = [(file_format, kind) for file_format, signature, kind in _SIGNATURES if data.startswith(signature)]
-    if not known:
-        raise RawFileError(f"{name}: expected a JPEG, PNG, WebP or BMP file, found {data[:8]!r}", file=name)
-    file_format, kind = known[0]
-    try:
-        # Pillow's WebP decoder allocates the canvas while opening: look at the size first.
-        if file_format == "webp":
-            _check_size(_webp_size(data), name)
-        image = kind(io.BytesIO(data))
-        is_animated = getattr(image, "is_animated", False)
-    except _DECODE_ERRORS as error:
-        raise RawFileError(f"{name}: damaged {file_format} header: {error}", file=name) from error
-    _check_size(image.size, name)
-    if is_animated:
-        raise RawFileError(f"{name}: expected a single picture, found an animation", file=name)
-    num_scans = data.count(b"\xff\xda") if file_format == "jpg" else 1
-    if num_scans > MAX_SCANS:
-        raise RawFileError(f"{name}: expected at most {MAX_SCANS} scans, found {num_scans}", file=name)
-    return file_format, image
+def _decode_with_pillow(data: bytes, file_format: Format) -> Pixels:
+    image = _PLUGINS[file_format](io.BytesIO(data))
+    if image.mode.startswith("I;16"):  # Pillow would clip 16-bit grey to 255 instead of scaling it
+        return np.repeat((np.asarray(image) >> 8).astype(np.uint8)[..., None], 3, axis=2)
+    return np.asarray(image.convert("RGB"), np.uint8)
+
+
+def _read_jpeg_header(data: bytes) -> PictureHeader:
+    """The frame header and the first EXIF block before the first scan (ITU-T T.81, annex B)."""
+    frame, exif, at = b"", b"", 2
+    while True:
+        prefix, marker, length = struct.unpack_from(">BBH", data, at)
+        if prefix != 0xFF:
+            raise ValueError(f"no marker at byte {at}")
+        if marker == 0xFF:  # markers may be padded
+            at += 1
+            continue
+        segment = data[at + 4 : at + 2 + length]
+        if marker == _JPEG_SCAN:
+            break
+        if marker in _JPEG_FRAMES:
+            frame = segment
+        elif marker == _JPEG_APP1 and not exif and segment.startswith(b"Exif\0\0"):
+            exif = segment
+        at += 2 + length
+    precision, height, width, num_channels = struct.unpack_from(">BHHB", frame)
+    if precision != 8:
+        raise ValueError(f"expected 8 bits a channel, found {precision}")
+    factors = [divmod(frame[7 + 3 * channel], 16) for channel in range(num_channels)]
+    if not factors or not all(1 <= factor <= 4 for pair in factors for factor in pair):
+        raise ValueError(f"bad sampling factors {factors}")
+    if num_channels == 1:  # stored block by block, whatever its sampling factors say
+        factors = [(1, 1)]
+    return PictureHeader(
+        format="jpg",
+        width_px=width,
+        height_px=height,
+        exif_orientation=_exif_orientation(exif),
+        is_cmyk=num_channels == 4,
+        block_px=(8 * max(h for h, _ in factors), 8 * max(v for _, v in factors)),
+    )
 
 
 def _check_size(size: tuple[int, int], name: str) -> None:
