@@ -1,0 +1,174 @@
+"""People of a task: read, sub-sampled, converted, gated, their pictures cut; each comes out as exactly one thing.
+
+Conversion runs in batches of one fixed size in reading order, so that batched arithmetic sees the same rows whenever
+and wherever a task runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from harmonize.annotation import Annotation, Reject
+from harmonize.bodies import BodyModels
+from harmonize.convert import Converted, convert
+from harmonize.errors import RawFileError
+from harmonize.gate import check, check_stored
+from harmonize.geometry import to_crop
+from harmonize.layout import encode
+from harmonize.readers.base import Reader, Unit, make_key
+from harmonize.record import Instance, Provenance
+from harmonize.shards.images import StoredPicture, read_header, store_picture
+from harmonize.shards.index import StagedReject
+from harmonize.shards.pictures import Pictures, SourcePicture, UnusablePictureError
+from harmonize.shards.plan import IngestOptions
+from harmonize.shards.spool import Sample
+
+BATCH = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A person left out by sub-sampling."""
+
+    key: str
+
+
+def read_units(
+    reader: Reader, split: str, units: Iterable[Unit], every: int
+) -> Iterator[Annotation | Reject | Skipped]:
+    """The people of the units; of each unit only those in every n-th picture, whoever else is in it."""
+    for unit in units:
+        pictures: dict[tuple[str, str], int] = {}
+        for item in reader.read(split, unit):
+            source = item.provenance
+            if every > 1 and pictures.setdefault((source.sequence, source.frame), len(pictures)) % every:
+                yield Skipped(make_key(source))
+            else:
+                yield item
+
+
+def make_people(
+    items: Iterable[Annotation | Reject | Skipped], models: BodyModels, pictures: Pictures, options: IngestOptions
+) -> Iterator[list[Sample | StagedReject | Skipped]]:
+    """What becomes of each item, in portions; every item comes out once, in whatever order.
+
+    Raises:
+        MissingBodyModelError, RawFileError: the task cannot go on.
+    """
+    batch: list[Annotation] = []
+    done: list[Sample | StagedReject | Skipped] = []
+    for item in items:
+        if isinstance(item, Annotation):
+            batch.append(item)
+        else:
+            done.append(StagedReject(stage="dataset", reject=item) if isinstance(item, Reject) else item)
+        if len(batch) == BATCH or len(done) == BATCH:
+            if len(batch) == BATCH:
+                done += _convert_batch(batch, models, pictures, options)
+                batch = []
+            yield done
+            done = []
+    yield [*done, *_convert_batch(batch, models, pictures, options)]
+
+
+def _convert_batch(
+    batch: list[Annotation], models: BodyModels, pictures: Pictures, options: IngestOptions
+) -> Iterator[Sample | StagedReject]:
+    ready: list[Annotation] = []
+    for annotation in batch:
+        sized = annotation if annotation.image_size_px else _with_size(annotation, pictures)
+        if isinstance(sized, Annotation):
+            ready.append(sized)
+        else:
+            yield sized
+    for annotation, result in zip(ready, convert(ready, models, options.body_mode), strict=True):
+        if isinstance(result, Reject):
+            yield StagedReject(stage="convert", reject=result)
+        elif (reject := check(result, options.limits)) is not None:
+            yield StagedReject(stage="gate", reject=reject)
+        else:
+            yield _finish(annotation, result, pictures, options)
+
+
+def _with_size(annotation: Annotation, pictures: Pictures) -> Annotation | StagedReject:
+    """The annotation with its picture's size and hash, which then count among what the result depends on."""
+    path, provenance = annotation.image.path, annotation.provenance
+    try:
+        picture = pictures.get(path)
+        provenance = _seen(annotation, picture)
+        header = read_header(picture.data, path)
+    except (UnusablePictureError, RawFileError) as error:
+        return _unusable(error, provenance, annotation)
+    orientation = annotation.image.orientation or header.exif_orientation
+    return replace(annotation, provenance=provenance, image_size_px=header.oriented_size_px(orientation))
+
+
+def _finish(
+    annotation: Annotation, converted: Converted, pictures: Pictures, options: IngestOptions
+) -> Sample | StagedReject:
+    """Store the picture, move the instance into it, and check what will be stored as `verify` will."""
+    instance = converted.instance
+    if options.images == "none":
+        return _sample(instance, converted, None, options)
+    path, provenance = annotation.image.path, instance.provenance
+    try:
+        picture = pictures.get(path)
+        provenance = _seen(annotation, picture)
+        stored = store_picture(
+            picture.data,
+            box_xywh_px=instance.boxes.person_xywh_px,
+            orientation=annotation.image.orientation,
+            mode=options.images,
+            context=options.context,
+            name=path,
+        )
+    except (UnusablePictureError, RawFileError) as error:
+        return _unusable(error, provenance, annotation)
+    stated = (instance.image.source_width_px, instance.image.source_height_px)
+    if stated != stored.source_size_px:
+        return _other_size(provenance, stated, stored.source_size_px)
+    instance = to_crop(instance, stored.window)
+    image = replace(instance.image, has_pixels=True, orientation=stored.orientation)
+    return _sample(replace(instance, image=image, provenance=provenance), converted, stored, options)
+
+
+def _sample(
+    instance: Instance, converted: Converted, stored: StoredPicture | None, options: IngestOptions
+) -> Sample | StagedReject:
+    violations = check_stored(instance, options.limits)
+    if violations:
+        first = violations[0]
+        reject = Reject(reason=first.reason, provenance=instance.provenance, detail=first.detail, numbers=first.numbers)
+        return StagedReject(stage="gate", reject=reject)
+    vector, strings = encode(instance)
+    return Sample(
+        key=instance.key,
+        vector=vector,
+        strings=strings,
+        evidence=converted.evidence,
+        picture=stored.data if stored else b"",
+        picture_extension=stored.extension if stored else "",
+        picture_method=stored.method if stored else "",
+        picture_detail=stored.detail if stored else "",
+    )
+
+
+def _seen(annotation: Annotation, picture: SourcePicture) -> Provenance:
+    return replace(annotation.provenance, image_path=annotation.image.path, image_sha256=picture.sha256)
+
+
+def _unusable(error: UnusablePictureError | RawFileError, seen: Provenance, annotation: Annotation) -> StagedReject:
+    """The reject for a picture that cannot be had (`seen` has its hash if it could be read), or does not decode."""
+    reason = error.reason if isinstance(error, UnusablePictureError) else "image-damaged"
+    provenance = replace(seen, image_path=annotation.image.path)
+    return StagedReject(stage="image", reject=Reject(reason=reason, provenance=provenance, detail=str(error)))
+
+
+def _other_size(provenance: Provenance, stated: tuple[int, int], found: tuple[int, int]) -> StagedReject:
+    """Annotations of another resolution, or of another picture, would silently miss the person."""
+    numbers = {"stated_width_px": stated[0], "stated_height_px": stated[1]}
+    numbers |= {"width_px": found[0], "height_px": found[1]}
+    detail = "the picture does not have the size that its annotation states"
+    reject = Reject(reason="image-size", provenance=provenance, detail=detail, numbers=numbers)
+    return StagedReject(stage="image", reject=reject)

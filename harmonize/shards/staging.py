@@ -1,0 +1,136 @@
+"""Files that appear whole or not at all.
+
+A task works in a folder of its own beside the shards, `.tmp-<pid>-...`. A finished shard is flushed to disk there and
+renamed into place, manifest last; whatever happens before leaves nothing that a reader would take for a shard. The
+folder is locked while its owner lives. The lock dies with the process, so leftovers of a killed run are told from the
+work of a living one without trusting process ids, which containers reuse.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from harmonize.errors import StoreError
+from harmonize.shards.names import MANIFEST, SUFFIXES, TEMPORARY
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextmanager
+def staging(folder: Path) -> Iterator[Path]:
+    """A locked, empty working folder inside `folder`; removed with all it holds when the block ends.
+
+    Raises:
+        StoreError: the disk is full or cannot be written to; nothing half-written stays.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock, scratch = _locked_folder(folder)
+        try:
+            yield scratch
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+            os.close(lock)
+    except OSError as error:
+        if error.errno in _NO_SPACE:
+            raise StoreError(
+                f"{folder}: the disk is full ({error.strerror}); the shards of this task were not written",
+                fix="free space or choose another --store, then run the same command again: it goes on from here",
+                path=str(folder),
+            ) from error
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM) and _is_under(error.filename, folder):
+            raise StoreError(f"{folder}: cannot write here ({error.strerror})", fix="choose another --store") from error
+        raise
+
+
+def _is_under(filename: object, folder: Path) -> bool:
+    """Whether a failed call was about the store: raw files that cannot be read are another matter."""
+    return isinstance(filename, str) and (Path(filename).is_relative_to(folder) or folder.is_relative_to(filename))
+
+
+def _locked_folder(folder: Path) -> tuple[int, Path]:
+    while True:
+        scratch = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{os.getpid()}-", dir=folder))
+        lock = os.open(scratch, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if scratch.is_dir():  # else a cleaning run came between mkdir and lock, and took it for a leftover
+            return lock, scratch
+        os.close(lock)
+
+
+def remove_leftovers(folder: Path) -> int:
+    """Remove the working folders in `folder` that no living process holds; returns how many."""
+    removed = 0
+    for scratch in sorted(folder.glob(f"{TEMPORARY}*")):
+        if scratch.is_symlink() or not scratch.is_dir():
+            scratch.unlink(missing_ok=True)
+            removed += 1
+            continue
+        try:
+            lock = os.open(scratch, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue
+        else:
+            shutil.rmtree(scratch, ignore_errors=True)
+            removed += 1
+        finally:
+            os.close(lock)
+    return removed
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a new file and flush it to disk."""
+    with path.open("xb") as file:
+        file.write(content)
+        flush(file.fileno())
+
+
+def flush(descriptor: int) -> None:
+    """Return when what was written to a file or folder is on disk."""
+    os.fsync(descriptor)
+
+
+def flush_folder(folder: Path) -> None:
+    """Return when the names in a folder are on disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        flush(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def publish(files: Mapping[str, Path], folder: Path, name: str) -> None:
+    """Rename the four flushed files of a shard, by suffix, into place: out with the old manifest, in with the new last.
+
+    The folder is flushed between the steps, so that after a power cut a manifest on disk means its files are too.
+    """
+    remove_file(folder / f"{name}{MANIFEST}")
+    for suffix in SUFFIXES:
+        if suffix == MANIFEST:
+            flush_folder(folder)
+        files[suffix].rename(folder / f"{name}{suffix}")
+    flush_folder(folder)
+
+
+def remove_shard(folder: Path, name: str) -> None:
+    """Remove the files of a shard, manifest first."""
+    for suffix in reversed(SUFFIXES):
+        remove_file(folder / f"{name}{suffix}")
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file if it is there; the removal is on disk when this returns."""
+    if path.exists() or path.is_symlink():
+        path.unlink()
+        flush_folder(path.parent)
