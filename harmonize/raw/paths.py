@@ -7,6 +7,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from harmonize.errors import RawFileError
 
+MAX_NAME_BYTES = 255  # of one part of a path, on every common file system
+
 
 def safe_join(root: Path, relative: str) -> Path:
     """`root / relative`, for a name that was read from a raw file; the file need not exist.
@@ -21,11 +23,13 @@ def safe_join(root: Path, relative: str) -> Path:
         raise _escape(root, relative, "a relative name")
     if ".." in parts:
         raise _escape(root, relative, "a name without `..`")
+    if any(len(part.encode(errors="replace")) > MAX_NAME_BYTES for part in parts):
+        raise _escape(root, relative, f"parts of at most {MAX_NAME_BYTES} bytes")
     path = root / relative
     try:
         inside = path.resolve().is_relative_to(root.resolve())
-    except (OSError, RuntimeError) as error:  # a name too long for the file system, a loop of links
-        raise _escape(root, relative, f"a name that can be resolved ({error})") from error
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, characters that no file name can have
+        raise _escape(root, relative, f"a name that can be resolved ({str(error)[:100]})") from error
     if not inside:
         raise _escape(root, relative, f"a file inside the root, not a link to {path.resolve()}")
     return path

@@ -134,10 +134,12 @@ def _scalar(dtype: Any, raw: Any = b"") -> Any:
     return array_of(_as_bytes(raw), dtype, (1,))[0]
 
 
-def _from_buffer(raw: Any, dtype: Any, shape: Any, order: Any) -> npt.NDArray[Any]:
-    if not isinstance(dtype, np.dtype):
-        raise Refused("a numpy array without a dtype")
-    return array_of(raw, dtype, shape, is_fortran=order == "F")
+def _from_buffer(raw: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> npt.NDArray[Any]:
+    """Protocol 5. Order "K" comes with the permutation of axes that leads from the order of the bytes to the array."""
+    if not isinstance(dtype, np.dtype) or order not in ("C", "F", "K") or (axes is None) != (order != "K"):
+        raise Refused("a numpy array of an unknown form")
+    array = array_of(raw, dtype, shape, is_fortran=order == "F")
+    return array if axes is None else array.transpose(axes)
 
 
 def _encode(text: Any, codec: Any = "utf-8") -> bytes:
