@@ -101,7 +101,9 @@ def open(path: str | Path | Sequence[str | Path], *, read_only: bool = True) -> 
     for script in ("rotations.sql", "histograms.sql"):
         con.execute((_SQL / script).read_text(encoding="utf-8"))
     if read_only:
-        con.execute(f"SET allowed_paths = [{', '.join(map(_literal, paths[INDEX] + paths[REJECTS]))}]")
+        # DuckDB checks the name as it stands in the view as well as that of the file found.
+        allowed = {name for suffix in paths for path in paths[suffix] for name in (path, _without_glob(path))}
+        con.execute(f"SET allowed_paths = [{', '.join(map(_literal, sorted(allowed)))}]")
         for lock in _LOCKS:
             con.execute(lock)
     return con
