@@ -39,12 +39,20 @@ class Meter:
     def add(self, number: int) -> None:
         """Count `number` more as done."""
         with self._lock:
-            self.done += number
-            if self._bar is not None:
-                self._bar.update(self._row, advance=number)
-            elif time.monotonic() - self._last_line >= LOG_EVERY_S:
-                self._last_line = time.monotonic()
-                print(self.line(self._last_line - self._start), file=sys.stderr, flush=True)
+            self._reach(self.done + number)
+
+    def reach(self, done: int) -> None:
+        """Say how many are done by now."""
+        with self._lock:
+            self._reach(done)
+
+    def _reach(self, done: int) -> None:
+        self.done = done
+        if self._bar is not None:
+            self._bar.update(self._row, completed=done)
+        elif time.monotonic() - self._last_line >= LOG_EVERY_S:
+            self._last_line = time.monotonic()
+            print(self.line(self._last_line - self._start), file=sys.stderr, flush=True)
 
     def line(self, elapsed_s: float) -> str:
         """One line for a log: done, rate, time left."""

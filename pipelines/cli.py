@@ -1,0 +1,63 @@
+"""The `ehps` command: how a command line becomes a call, and how an error becomes a message and an exit code.
+
+Exit codes: 0 done, 1 the request cannot be carried out as asked, 2 data failed a check, 3 interrupted and resumable.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+from cyclopts import App
+
+from harmonize.errors import EhpsError
+from pipelines.commands.datasets import datasets
+from pipelines.commands.demo import demo
+from pipelines.commands.ingest import ingest
+from pipelines.commands.propose import propose
+from pipelines.commands.query import query
+from pipelines.commands.train import train
+from pipelines.commands.verify import verify
+from pipelines.commands.view import view
+
+INTERRUPTED = 3
+
+app = App(
+    name="ehps",
+    help="Expressive human pose and shape data: ingest, verify, query, choose a mixture, train on it.\n\n"
+    "Exit codes: 0 done, 1 user error, 2 data failed a check, 3 interrupted and resumable.",
+    suppress_keyboard_interrupt=False,
+    help_on_error=False,
+)
+for command in (demo, datasets, ingest, verify, query, view, propose, train):
+    app.command(command, sort_key=0)
+
+
+def main() -> None:
+    """Run the command line of this process and exit with its code."""
+    signal.signal(signal.SIGTERM, _as_keyboard_interrupt)
+    try:
+        app()
+    except EhpsError as error:
+        _leave(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _leave("interrupted; nothing half-written is visible.\n  fix: run the same command again to go on", INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output has gone (`ehps query ... | head`): not an error of ours, but Python would complain
+        # once more when it flushes stdout at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        _leave(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "), 1)
+
+
+def _as_keyboard_interrupt(signum: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _leave(message: str, code: int) -> NoReturn:
+    print(f"ehps: {message}", file=sys.stderr)
+    sys.exit(code)

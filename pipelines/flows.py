@@ -1,0 +1,118 @@
+"""The ingest flow: which plain function runs when, and what Prefect is told. It contains no work.
+
+Prefect reads its settings when it is imported, so only functions here import it, after `quiet_prefect`.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from harmonize.bodies.cache import cache_dir
+from harmonize.shards.plan import IngestJob
+from harmonize.shards.write import TaskResult
+from pipelines.flow_server import start_server
+from pipelines.work import (
+    SplitSummary,
+    SplitWork,
+    TaskWork,
+    finish,
+    make_shards,
+    meter_of,
+    plan_split,
+    results_of,
+    tasks_of,
+)
+from pipelines.workers import Workers
+
+POLL_S = 0.5
+
+
+def quiet_prefect() -> None:
+    """Settings of a Prefect that keeps to itself: own folder, no usage reports, warnings only. The user's own win."""
+    home = cache_dir() / "prefect"
+    home.mkdir(parents=True, exist_ok=True)
+    settings = {
+        "PREFECT_HOME": str(home),
+        "PREFECT_LOGGING_LEVEL": "WARNING",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        # A failed run is told once, by the message that the command ends with, not also as Prefect's tracebacks of it.
+        "PREFECT_LOGGING_LOGGERS_PREFECT_FLOW_RUNS_LEVEL": "CRITICAL",
+        "PREFECT_LOGGING_LOGGERS_PREFECT_TASK_RUNS_LEVEL": "CRITICAL",
+    }
+    for name, value in settings.items():
+        os.environ.setdefault(name, value)
+
+
+def run_flow(jobs: Sequence[IngestJob], num_workers: int) -> list[SplitSummary]:
+    """Plan the splits, make their missing shards in `num_workers` processes and sum up, as one recorded Prefect run.
+
+    Raises:
+        TasksFailedError: some tasks failed; see `results_of`.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; the workers have ended and left no half-written file.
+    """
+    quiet_prefect()
+    from prefect import flow, task
+    from prefect.cache_policies import NO_CACHE
+    from prefect.exceptions import TerminationSignal
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.task_runners import ThreadPoolTaskRunner
+
+    run_name = ", ".join(f"{job.reader} {job.split}" for job in jobs)
+
+    @task(name="plan", cache_policy=NO_CACHE)
+    def plan(i: int) -> SplitWork:
+        return plan_split(jobs[i])
+
+    runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(num_workers)
+
+    @flow(name="ingest", flow_run_name=run_name, task_runner=runner)
+    def ingest() -> list[SplitSummary]:
+        splits = [plan(i) for i in range(len(jobs))]
+        works = tasks_of(splits)
+        with _workers(works, num_workers) as workers:
+
+            @task(name="shards", cache_policy=NO_CACHE)
+            def shards(i: int) -> TaskResult:
+                return workers.run(i)
+
+            futures = shards.map(range(len(works)))
+            outcomes = [future.result(raise_on_failure=False) for future in futures]
+        results = results_of(works, outcomes)
+        return [finish(split, works, results) for split in splits]
+
+    own_api = {} if PREFECT_API_URL.value() else {PREFECT_API_URL: start_server()}
+    try:
+        with temporary_settings(own_api):
+            return ingest()
+    except TerminationSignal as signal:
+        raise KeyboardInterrupt from signal
+
+
+@contextmanager
+def _workers(works: Sequence[TaskWork], num_workers: int) -> Iterator[Workers[TaskWork, TaskResult]]:
+    """Worker processes, with their progress shown while they are at work."""
+    workers = Workers(make_shards, works, num_workers)
+    is_over = threading.Event()
+    with meter_of(works) as meter:
+
+        def show() -> None:
+            while not is_over.wait(POLL_S):
+                meter.reach(workers.num_done)
+
+        thread = threading.Thread(target=show, daemon=True)
+        thread.start()
+        try:
+            yield workers
+            workers.close()
+        except BaseException:
+            workers.stop()
+            raise
+        finally:
+            is_over.set()
+            thread.join()
+            meter.reach(workers.num_done)

@@ -1,0 +1,31 @@
+"""Ingest by a runner: "local" is a recorded Prefect flow over worker processes, "inline" the same calls one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from harmonize.shards.plan import IngestJob
+from pipelines.work import SplitSummary, finish, meter_of, plan_split, run_inline, tasks_of
+
+Runner = Literal["local", "inline"]
+
+
+def ingest(jobs: Sequence[IngestJob], *, runner: Runner, num_workers: int) -> list[SplitSummary]:
+    """Make the shards of the jobs that are missing or out of date; one summary a job.
+
+    inline: in this process, one task after the other, for debugging and for tests.
+
+    Raises:
+        EhpsError: see `plan_split`, `results_of` and `finish`. Finished shards are kept and not made again.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; nothing half-written is left.
+    """
+    if runner == "local":
+        from pipelines.flows import run_flow
+
+        return run_flow(jobs, num_workers)
+    splits = [plan_split(job) for job in jobs]
+    works = tasks_of(splits)
+    with meter_of(works) as meter:
+        results = run_inline(works, meter.add)
+    return [finish(split, works, results) for split in splits]

@@ -1,0 +1,124 @@
+"""Pictures that let a person judge a sample: its annotation drawn on it, and its body's mesh over it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from harmonize.bodies import BodyModels
+from harmonize.evidence import part_of
+from harmonize.geometry.cameras import project
+from harmonize.keypoints import SMPLX_144
+from harmonize.meshes import body_vertices_m
+from harmonize.record import Instance
+from harmonize.render import render
+
+Picture = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.floating[Any]]
+Colour = tuple[int, int, int]
+
+PANEL_PX = 480
+"""Height of a panel; samples are often much smaller crops."""
+
+COLOURS: dict[str, Colour] = {
+    "body": (255, 200, 40),
+    "left_hand": (60, 190, 255),
+    "right_hand": (255, 90, 90),
+    "face": (120, 230, 120),
+}
+MESH = (0.45, 0.66, 0.85)
+MESH_ALPHA = 0.85
+INK: Colour = (30, 30, 30)
+
+
+def view_picture(instance: Instance, stored: Picture | None, models: BodyModels) -> Picture:
+    """Two panels and a legend: left the dataset's 2D keypoints and boxes, right the mesh of the stored body.
+
+    stored: (H, W, 3) RGB, the stored picture; None draws on grey.
+    """
+    if stored is None:
+        stored = np.full((instance.image.height_px, instance.image.width_px, 3), 128, np.uint8)
+    scale = PANEL_PX / stored.shape[0]
+    left = _scaled(stored, scale)
+    _draw_annotation(left, instance, scale)
+    right = _scaled(_with_mesh(stored, instance, models), scale)
+    lines = [instance.key, _about_body(instance, models)]
+    font = ImageFont.load_default(14)
+    legend_px = 18 * (len(lines) + 1) + 12
+    width = max(left.width + right.width + 8, 560)
+    sheet = Image.new("RGB", (width, PANEL_PX + legend_px), (255, 255, 255))
+    sheet.paste(left, (0, 0))
+    sheet.paste(right, (left.width + 8, 0))
+    draw = ImageDraw.Draw(sheet)
+    x = 8
+    for name, colour in COLOURS.items():
+        draw.ellipse((x, PANEL_PX + 9, x + 9, PANEL_PX + 18), fill=colour, outline=INK)
+        text = f"{name.replace('_', ' ')}: points, box"
+        draw.text((x + 14, PANEL_PX + 5), text, INK, font)
+        x += 28 + int(draw.textlength(text, font))
+    for i, line in enumerate(lines):
+        draw.text((8, PANEL_PX + 5 + 18 * (i + 1)), line, INK, font)
+    return np.asarray(sheet)
+
+
+def _with_mesh(stored: Picture, instance: Instance, models: BodyModels) -> Picture:
+    body, camera = instance.body, instance.camera
+    if not (body.has_body and body.has_transl and camera.has_intrinsics):
+        return stored
+    vertices = body_vertices_m(instance, models).astype(np.float64)
+    pixels = project(vertices, camera.focal_px, camera.principal_point_px, camera.distortion)
+    # The rasteriser knows no lens: move each vertex to where a plain pinhole sees it at its distorted place.
+    seen = np.isfinite(pixels).all(axis=1)
+    depth = vertices[seen, 2, None]
+    vertices[seen, :2] = (pixels[seen] - camera.principal_point_px) / camera.focal_px * depth
+    return render(
+        vertices,
+        models.get("smplx", "neutral").faces,
+        camera.focal_px,
+        camera.principal_point_px,
+        (stored.shape[1], stored.shape[0]),
+        background=stored,
+        colour=MESH,
+        alpha=MESH_ALPHA,
+    )
+
+
+def _draw_annotation(panel: Image.Image, instance: Instance, scale: float) -> None:
+    draw = ImageDraw.Draw(panel)
+    boxes = instance.boxes
+    for part, box in (
+        ("body", boxes.person_xywh_px),
+        ("left_hand", boxes.left_hand_xywh_px),
+        ("right_hand", boxes.right_hand_xywh_px),
+        ("face", boxes.face_xywh_px),
+    ):
+        x, y, width, height, confidence = box.tolist()
+        if confidence > 0:
+            corners = (x * scale, y * scale, (x + width) * scale, (y + height) * scale)
+            draw.rectangle(corners, outline=COLOURS[part], width=2)
+    for name, (x, y, confidence) in zip(SMPLX_144, instance.keypoints.joints2d_px.tolist(), strict=True):
+        if confidence > 0:
+            part = part_of(name)
+            radius = 3 if part == "body" else 1.5
+            at = (x * scale, y * scale)
+            draw.ellipse(
+                (at[0] - radius, at[1] - radius, at[0] + radius, at[1] + radius), fill=COLOURS[part], outline=INK
+            )
+
+
+def _about_body(instance: Instance, models: BodyModels) -> str:
+    if not instance.body.has_body:
+        return "no body annotated"
+    text = "neutral stand-in body, not SMPL-X" if models.is_standin else "neutral SMPL-X"
+    source = instance.source_body
+    if source is None:
+        return f"{text}, as annotated"
+    return f"{text}, from {source.gender} {source.model} ({source.conversion}): {source.fit_error_mm:.1f} mm apart"
+
+
+def _scaled(picture: Picture, scale: float) -> Image.Image:
+    height, width = picture.shape[:2]
+    return Image.fromarray(picture).resize((max(1, round(width * scale)), PANEL_PX), Image.Resampling.BICUBIC)

@@ -1,0 +1,141 @@
+"""Ingest as plain functions: plan every split, make the shards that are missing, say what came out. No Prefect here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from harmonize.errors import EhpsError
+from harmonize.shards.plan import IngestJob, Plan, Task, make_plan
+from harmonize.shards.write import TaskResult, finalise, pending, run_task
+from pipelines.progress import Meter
+
+Count = Callable[[int], None]
+"""Called with the number of people just done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitWork:
+    """One split of one dataset: all that it takes, and the tasks whose shards are missing or out of date."""
+
+    job: IngestJob
+    plan: Plan
+    pending: tuple[Task, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.job.reader}/{self.job.split}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskWork:
+    """One task of one split."""
+
+    split: SplitWork
+    task: Task
+
+    @property
+    def name(self) -> str:
+        return f"{self.split.name} task {self.task.index}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitSummary:
+    """What an ingest did to one split. Numbers of people count those of the shards made now, not of those kept."""
+
+    dataset: str
+    split: str
+    num_shards: int
+    num_shards_made: int
+    num_samples_made: int
+    num_rejects_made: int
+
+
+class TasksFailedError(EhpsError):
+    """Some tasks failed; the shards of the others are complete. Its exit code is the highest of its causes."""
+
+    def __init__(self, message: str, *, fix: str, exit_code: int) -> None:
+        super().__init__(message, fix=fix)
+        self.exit_code = exit_code
+
+
+def plan_split(job: IngestJob) -> SplitWork:
+    """The plan of one split and what of it has to be done."""
+    plan = make_plan(job)
+    return SplitWork(job=job, plan=plan, pending=tuple(pending(plan, job)))
+
+
+def tasks_of(splits: Sequence[SplitWork]) -> list[TaskWork]:
+    """The pending tasks of all splits, in order."""
+    return [TaskWork(split=split, task=task) for split in splits for task in split.pending]
+
+
+def meter_of(works: Sequence[TaskWork]) -> Meter:
+    """A meter for the people of some tasks. Readers can only estimate their number, and some cannot even do that."""
+    hints = [-(-unit.num_hint // work.split.job.options.every) for work in works for unit in work.task.units]
+    total = sum(hints) if all(hints) else 0
+    return Meter(", ".join(dict.fromkeys(work.split.name for work in works)), total, "people")
+
+
+def make_shards(work: TaskWork, count: Count) -> TaskResult:
+    """Make the shards of one task."""
+    return run_task(work.split.job, work.split.plan, work.task, count)
+
+
+def run_inline(works: Sequence[TaskWork], count: Count) -> list[TaskResult]:
+    """Make the shards of one task after the other in this process; a failed task does not stop the others.
+
+    Raises:
+        TasksFailedError: as `results_of`.
+    """
+    outcomes: list[TaskResult | BaseException] = []
+    for work in works:
+        try:
+            outcomes.append(make_shards(work, count))
+        except Exception as error:
+            outcomes.append(error)
+    return results_of(works, outcomes)
+
+
+def results_of(works: Sequence[TaskWork], outcomes: Sequence[TaskResult | BaseException]) -> list[TaskResult]:
+    """The results, one a task.
+
+    Raises:
+        TasksFailedError: tasks failed for a reason that their messages explain.
+        BaseException: any other exception of a task, unchanged: it is a bug or an interruption.
+    """
+    results, failures = [], []
+    for work, outcome in zip(works, outcomes, strict=True):
+        if isinstance(outcome, EhpsError | OSError):
+            failures.append((work.name, outcome))
+        elif isinstance(outcome, BaseException):
+            outcome.add_note(f"in {work.name}")
+            raise outcome
+        else:
+            results.append(outcome)
+    if failures:
+        lines = [f"  {name}: {str(error).replace(chr(10), chr(10) + '  ')}" for name, error in failures]
+        raise TasksFailedError(
+            f"{len(failures)} of {len(works)} tasks failed; the shards of the others are complete\n" + "\n".join(lines),
+            fix="mend what the messages name and run the same command again: finished shards are kept",
+            exit_code=max(error.exit_code if isinstance(error, EhpsError) else 1 for _, error in failures),
+        )
+    return results
+
+
+def finish(split: SplitWork, works: Sequence[TaskWork], results: Sequence[TaskResult]) -> SplitSummary:
+    """Check a split as a whole, drop shards of older plans, and sum up; `works` and `results` may span several splits.
+
+    Raises:
+        StoreError: see `finalise`.
+    """
+    finalise(split.plan, split.job)
+    made = [result for work, result in zip(works, results, strict=True) if work.split is split]
+    return SplitSummary(
+        dataset=split.job.reader,
+        split=split.job.split,
+        num_shards=split.plan.num_shards,
+        num_shards_made=sum(len(result.shards) for result in made),
+        num_samples_made=sum(result.num_samples for result in made),
+        num_rejects_made=sum(result.num_rejects for result in made),
+    )

@@ -1,0 +1,127 @@
+"""A pool of processes that make shards, shared by the threads of a flow."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import BrokenExecutor, CancelledError, ProcessPoolExecutor
+from ctypes import Array, c_longlong
+from types import FrameType
+from typing import Any, Generic, NoReturn, TypeVar
+
+from harmonize.errors import EhpsError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+STOP_S = 10.0
+
+
+class InterruptedRunError(EhpsError):
+    """Work stopped half-way; what was finished is kept and the same command goes on from there."""
+
+    exit_code = 3
+
+
+class Workers(Generic[Item, Result]):
+    """`num_workers` fresh processes for a fixed list of items; `run(i)` has one of them call `function(item, count)`.
+
+    `count(n)` tells that n more people are done. Function and items must be picklable; they are sent once, when a
+    worker starts. Each worker computes on one thread: the workers are the parallelism. They end with their parent,
+    however it ends.
+    """
+
+    def __init__(
+        self, function: Callable[[Item, Callable[[int], None]], Result], items: Sequence[Item], num_workers: int
+    ) -> None:
+        context = multiprocessing.get_context("spawn")  # a fork would copy the flow engine's threads in mid-step
+        # Each item has a slot with one writer, so there is no lock that a killed worker could take along.
+        self._counts = context.RawArray(c_longlong, max(1, len(items)))
+        for name in THREAD_SETTINGS:
+            os.environ.setdefault(name, "1")  # numeric libraries read them when a worker first loads them
+        self._pool = ProcessPoolExecutor(
+            num_workers, mp_context=context, initializer=_start, initargs=(function, tuple(items), self._counts)
+        )
+
+    def run(self, i: int) -> Result:
+        """The result for item i; may be called from any thread.
+
+        Raises:
+            InterruptedRunError: the worker died, or the pool was stopped.
+        """
+        try:
+            future = self._pool.submit(_run, i)
+        except RuntimeError as error:
+            raise _lost() from error
+        try:
+            result: Result = future.result()
+        except (BrokenExecutor, CancelledError) as error:
+            raise _lost() from error
+        return result
+
+    @property
+    def num_done(self) -> int:
+        """People done so far, over all items."""
+        return sum(self._counts)
+
+    def stop(self) -> None:
+        """End all workers now; each removes the half-written files of the item it is at."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        processes = multiprocessing.active_children()
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.join(STOP_S)
+            process.kill()
+
+    def close(self) -> None:
+        """Let the workers end; all work must be done."""
+        self._pool.shutdown()
+
+
+def num_cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _lost() -> InterruptedRunError:
+    return InterruptedRunError(
+        "a worker process ended before its shards were complete (killed, or out of memory)",
+        fix="run the same command again, with fewer --workers if memory is short",
+    )
+
+
+_function: Callable[[Any, Callable[[int], None]], Any]
+_items: Sequence[Any]
+_counts: Array[c_longlong]
+
+
+def _start(function: Callable[[Any, Callable[[int], None]], Any], items: Sequence[Any], counts: Any) -> None:
+    global _function, _items, _counts
+    _function, _items, _counts = function, items, counts
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides who stops
+    signal.signal(signal.SIGTERM, _leave)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _run(i: int) -> Any:
+    def count(number: int) -> None:
+        _counts[i] += number
+
+    return _function(_items[i], count)
+
+
+def _leave(signum: int, frame: FrameType | None) -> NoReturn:
+    sys.exit(128 + signum)  # an exception, so that half-written files are removed on the way out
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
