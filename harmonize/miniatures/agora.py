@@ -17,7 +17,8 @@ from scipy.spatial.transform import Rotation
 
 from harmonize.bodies import BodyModels
 from harmonize.keypoints import SMPLX_144
-from harmonize.miniatures.points import Floats, tight_box
+from harmonize.miniatures.agora_cameras import FOREST, NAMED, WIDTH_PX, UnrealCamera
+from harmonize.miniatures.points import tight_box
 from harmonize.miniatures.scene import Wall, background, clothes, hidden_percent, paint, write_picture
 from harmonize.miniatures.truth import TruePerson, Truth
 from harmonize.miniatures.world import (
@@ -28,6 +29,7 @@ from harmonize.miniatures.world import (
     moved,
     project,
     random_person,
+    relative_hands_of,
     rest_pelvis_of,
     stand,
     vertices_of,
@@ -35,38 +37,10 @@ from harmonize.miniatures.world import (
 from harmonize.record import Gender
 from harmonize.render import Mesh
 
-SIZE, LABEL_SIZE = (1280, 720), (3840, 2160)
-_SENSOR_WIDTH_MM = 36.0
+SIZE, LABEL_SIZE = (WIDTH_PX, 720), (3840, 2160)
 _NUM_LABELLED = 127  # joints of the frames: no face contour
 _INVALID_ABOVE_PERCENT = 90.0
 _KID_WEIGHT = 0.6
-
-
-@dataclass(frozen=True, slots=True)
-class _Camera:
-    """Position in Unreal's centimetres, yaw and pitch in degrees, offset of the ground in OpenCV metres."""
-
-    focal_mm: float
-    position_cm: tuple[float, float, float]
-    yaw_deg: float
-    pitch_deg: float
-    ground_m: tuple[float, float, float] = (0.0, 0.0, 0.0)
-
-    @property
-    def rotmat(self) -> Floats:
-        """(3, 3): world (OpenCV axes) to camera."""
-        pitch = Rotation.from_euler("x", self.pitch_deg, degrees=True)
-        return np.asarray((pitch * Rotation.from_euler("y", -self.yaw_deg, degrees=True)).as_matrix())
-
-    @property
-    def position_m(self) -> Floats:
-        """(3,): world (OpenCV axes)."""
-        return unreal_to_opencv(np.array(self.position_cm)) + self.ground_m
-
-    @property
-    def focal_px(self) -> Floats:
-        """(2,) pixels of the small pictures."""
-        return np.full(2, self.focal_mm / _SENSOR_WIDTH_MM * SIZE[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +48,7 @@ class _Shot:
     split: str
     part: int
     name: str
-    camera: _Camera
+    camera: UnrealCamera
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,38 +65,21 @@ class _Scan:
         return self.person.kid_weight > 0
 
 
-def unreal_to_opencv(position_cm: Floats) -> Floats:
-    """Unreal (x forward, y right, z up, cm) to OpenCV axes in metres."""
-    x, y, z = np.moveaxis(position_cm / 100.0, -1, 0)
-    return np.stack([y, -z, x], -1)
-
-
-_NAMED = {  # picture-name part: the camera that the name alone selects
-    "hdri_50mm": _Camera(50, (0, 0, 170), 0, 0),
-    "archviz_5_10_cam00": _Camera(18, (400, -275, 265), 135, 30),
-    "archviz_5_10_cam01": _Camera(18, (400, 225, 265), -135, 30),
-    "archviz_5_10_cam02": _Camera(18, (-490, 170, 265), -45, 30),
-    "archviz_5_10_cam03": _Camera(18, (-490, -275, 265), 45, 30),
-    "ag2_5_10": _Camera(28, (0, 0, 170), 0, 15),
-}
-
-
 def _shots(rng: np.random.Generator, count: int) -> list[_Shot]:
-    other = _Camera(28, (-120.0, 240.0, 35.0), 63.0, 0, (0.0, -1.7, 0.0))  # position and yaw stand in the frame only
     kinds = ["hdri_50mm", "archviz_5_10_cam00", "brushifyforest_5_15", "ag2_5_10"]
     kinds += ["archviz_5_10_cam03", "archviz_5_10_cam01"]
     shots = []
     for number in range(count):
         kind = kinds[number % len(kinds)]
-        camera = _NAMED.get(kind) or replace(other, yaw_deg=float(rng.uniform(-180, 180)))
+        camera = NAMED.get(kind) or replace(FOREST, yaw_deg=float(rng.uniform(-180, 180)))
         name = f"ag_trainset_3dpeople_bfh_{kind}_{number:05d}.png"
         shots.append(_Shot("train", number % 2, name, camera))
     name = "ag_validationset_renderpeople_bfh_archviz_5_10_cam02_00001.png"
-    return [*shots, _Shot("validation", 0, name, _NAMED["archviz_5_10_cam02"])]
+    return [*shots, _Shot("validation", 0, name, NAMED["archviz_5_10_cam02"])]
 
 
 def write_agora(root: Path, *, seed: int = 0, people: int = 20, models: BodyModels | None = None) -> Truth:
-    """Writes the layout under root (the folder AGORA) with about `people` people, four a picture, at least 5 pictures."""
+    """Writes the layout under root (the folder AGORA) with about `people` people, four a picture, at least 20."""
     models = models or BodyModels.open("standin")
     rng = np.random.default_rng([seed, 3])
     truth: list[TruePerson] = []
@@ -149,7 +106,7 @@ def write_agora(root: Path, *, seed: int = 0, people: int = 20, models: BodyMode
 
 
 def _scan(rng: np.random.Generator, models: BodyModels, folder: str, number: int, slot: int) -> _Scan:
-    gender: Gender = ("female", "male")[(number // 4 + slot) % 2]  # type: ignore[assignment]
+    gender: Gender = "male" if (number // 4 + slot) % 2 else "female"
     is_kid = slot == 2
     model_gender: Gender = "neutral" if is_kid and gender == "female" else gender
     person = random_person(rng, "smplx", model_gender, kid_weight=_KID_WEIGHT if is_kid else 0.0)
@@ -165,7 +122,7 @@ def _write_fits(root: Path, models: BodyModels, scan: _Scan) -> None:
     for family, person in (("smplx_gt", scan.person), ("smplx_gt_neutral_gender", _neutral_refit(models, scan.person))):
         path = root / family / f"{scan.path}.pkl"
         path.parent.mkdir(parents=True, exist_ok=True)
-        left, right = person.hands_aa() - model_of(models, person).hand_mean_aa  # stored without the mean hand
+        left, right = relative_hands_of(models, person)
         tail = [person.kid_weight] if scan.is_kid else [0.7] if scan.has_stray_beta else []
         fit = {
             "transl": person.transl_m,
@@ -202,8 +159,9 @@ def _shoot(
 ) -> tuple[dict[str, Any], list[TruePerson]]:
     """Places the scans and writes the picture. Returns the row of the frames, and the people."""
     camera, centre, count = shot.camera, np.array(SIZE) / 2, len(scans)
-    is_named = any(kind in shot.name for kind in _NAMED)
-    depth_m = (8.0 if camera.focal_mm == 50 else 4.5) + np.array([0.2, 1.4, 0.6, 2.0]) + rng.uniform(0, 0.3, count)
+    is_named = any(kind in shot.name for kind in NAMED)
+    nearest_m = 8.0 if camera.focal_mm == 50 else 3.0 if camera.pitch_deg == 30 else 4.5
+    depth_m = nearest_m + np.array([0.2, 1.4, 0.6, 2.0]) + rng.uniform(0, 0.3, count)
     across_m = (np.array([-0.3, -0.08, 0.14, 0.35]) + rng.uniform(-0.02, 0.02, count)) * SIZE[0] * depth_m
     before_camera = np.stack([across_m / camera.focal_px[0], np.zeros(count), depth_m], 1)
     ground = camera.position_m + before_camera @ Rotation.from_euler("y", camera.yaw_deg, degrees=True).as_matrix().T

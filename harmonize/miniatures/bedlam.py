@@ -86,10 +86,8 @@ def write_bedlam(root: Path, *, seed: int = 0, people: int = 30, models: BodyMod
             for row, true in _shoot(rng, models, job, number, root):
                 truth.append(replace(true, person=str(len(rows))))
                 rows.append(row)
-        np.savez(
-            root / "all_npz_12_training" / f"{job.labels}.npz",
-            **{name: np.array([row[name] for row in rows]) for name in rows[0]},
-        )
+        columns: dict[str, Any] = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+        np.savez(root / "all_npz_12_training" / f"{job.labels}.npz", **columns)
     return Truth("bedlam", tuple(truth))
 
 

@@ -15,16 +15,17 @@ from typing import Any
 import numpy as np
 
 from harmonize.bodies import BodyModels
-from harmonize.keypoints import SMPLX_144
+from harmonize.keypoints import SMPLX_144, convention
 from harmonize.miniatures.points import Floats, part_box, wholebody_points
 from harmonize.miniatures.scene import background, clothes, paint, write_picture
 from harmonize.miniatures.truth import TruePerson, Truth
-from harmonize.miniatures.virtual import View, view
+from harmonize.miniatures.virtual import View, neuralannot_fit, view
 from harmonize.miniatures.world import model_of, random_person
 from harmonize.render import Mesh
 
 SIZES = ((640, 480), (480, 640), (640, 425))
 NOISE_PX = 0.6
+_BODY_NAMES = [name.removesuffix("_extra") for name in convention("coco_17").names]
 _PARTS = {"face": "face_kpts", "lefthand": "lefthand_kpts", "righthand": "righthand_kpts"}
 
 
@@ -61,7 +62,8 @@ def write_mscoco(root: Path, *, seed: int = 0, people: int = 18, models: BodyMod
     cases = {"train": [_CASES[k % len(_CASES)] for k in range(people)], "val": list(_VAL_CASES)}
     next_id = 442619
     for split, queue in cases.items():
-        images, annotations = [], []
+        images: list[dict[str, Any]] = []
+        annotations: list[dict[str, Any]] = []
         while queue:
             group, queue = queue[:2], queue[2:]
             number = 9 + 130 * len(images) + (500000 if split == "val" else 0)
@@ -79,7 +81,11 @@ def write_mscoco(root: Path, *, seed: int = 0, people: int = 18, models: BodyMod
                 annotation = _annotation(rng, case, seen, next_id, number, size)
                 annotations.append(annotation)
                 if case.has_fit:
-                    fits[str(next_id)] = _fit(models, case, seen, annotation)
+                    fits[str(next_id)] = neuralannot_fit(models, seen)
+                    if case.has_fit_flags:
+                        parts = {"lhand": "lefthand", "rhand": "righthand", "face": "face"}
+                        flags = {f"{short}_valid": annotation[f"{part}_valid"] for short, part in parts.items()}
+                        fits[str(next_id)]["smplx_param"] |= flags
                 truth.append(_true_person(case, seen, annotation, split, name, size))
                 next_id += 37
         _write_json(root / "annotations" / f"coco_wholebody_{split}_v1.0.json", _container(images, annotations))
@@ -154,30 +160,6 @@ def _rle(box_xywh: Floats, size: tuple[int, int]) -> dict[str, Any]:
     return {"counts": np.diff(changes, prepend=0).tolist(), "size": [size[1], size[0]]}
 
 
-def _fit(models: BodyModels, case: _Case, seen: View, annotation: dict[str, Any]) -> dict[str, Any]:
-    person = seen.person
-    left, right = person.hands_aa() - model_of(models, person).hand_mean_aa  # stored without the mean hand
-    assert person.expression is not None
-    parameters: dict[str, Any] = {
-        "root_pose": person.pose_aa[0].tolist(),
-        "body_pose": person.pose_aa[1:22].ravel().tolist(),
-        "lhand_pose": left.ravel().tolist(),
-        "rhand_pose": right.ravel().tolist(),
-        "jaw_pose": person.pose_aa[22].tolist(),
-        "shape": person.betas.tolist(),
-        "expr": person.expression.tolist(),
-        "trans": person.transl_m.tolist(),
-    }
-    if case.has_fit_flags:
-        parameters["lhand_valid"] = annotation["lefthand_valid"]
-        parameters["rhand_valid"] = annotation["righthand_valid"]
-        parameters["face_valid"] = annotation["face_valid"]
-    return {
-        "smplx_param": parameters,
-        "cam_param": {"focal": seen.focal_px.tolist(), "princpt": seen.principal_point_px.tolist()},
-    }
-
-
 def _true_person(
     case: _Case, seen: View, annotation: dict[str, Any], split: str, name: str, size: tuple[int, int]
 ) -> TruePerson:
@@ -211,7 +193,7 @@ def _container(images: list[dict[str, Any]], annotations: list[dict[str, Any]]) 
     return {
         "info": {"description": "COCO-WholeBody", "version": "1.0"},
         "licenses": [{"id": 4, "name": "Attribution License"}],
-        "categories": [{"supercategory": "person", "id": 1, "name": "person"}],
+        "categories": [{"supercategory": "person", "id": 1, "name": "person", "keypoints": _BODY_NAMES}],
         "images": images,
         "annotations": annotations,
     }

@@ -55,7 +55,7 @@ def wholebody_points(
     size: tuple[int, int],
     noise_px: float,
 ) -> dict[str, Floats]:
-    """The five lists, each (K, 3) x, y, v, as people label them: noise of `noise_px`, v = 0 and zeros off the picture."""
+    """The five lists, each (K, 3) x, y, v, with noise of `noise_px`; all zero for points off the picture."""
     points = pick(convention("coco_wholebody_133").names, joint_names, joints_px)
     points = points + rng.normal(0.0, noise_px, points.shape)
     labelled = np.concatenate([points, np.full((len(points), 1), 2.0)], 1)

@@ -109,7 +109,7 @@ def paint(meshes: Sequence[Mesh], focal_px: Floats, principal_point_px: Floats, 
 def hidden_percent(
     meshes: Sequence[Mesh], focal_px: Floats, principal_point_px: Floats, size: tuple[int, int]
 ) -> list[float]:
-    """For each mesh, how much of its silhouette inside the picture other meshes hide, 0..100; 100 when all is outside."""
+    """For each mesh, how much of its silhouette in the picture others hide, 0..100; 100 when it is all outside."""
     whole, owner = merge(meshes)
     seen = rasterise(whole.vertices_cam_m, whole.faces, focal_px, principal_point_px, size).face
     visible = np.bincount(owner[seen[seen >= 0]], minlength=len(meshes))

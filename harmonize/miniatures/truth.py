@@ -70,7 +70,5 @@ class Truth:
     def kept(self, *, form: str = "", split: str | None = None) -> tuple[TruePerson, ...]:
         """The people a reader of that form (and split, when given) must hand over."""
         return tuple(
-            person
-            for person in self.people
-            if person.is_kept and person.form == form and split in (None, person.split)
+            person for person in self.people if person.is_kept and person.form == form and split in (None, person.split)
         )

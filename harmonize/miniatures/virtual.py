@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -15,11 +16,13 @@ from harmonize.miniatures.world import (
     joints_of,
     moved,
     project,
+    relative_hands_of,
     rest_pelvis_of,
     vertices_of,
 )
 
 _NETWORK_FOCAL, _NETWORK_WIDTH, _BOX_FACTOR, _ASPECT = 5000.0, 192.0, 1.25, 3.0 / 4.0
+_EYES = slice(23, 25)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +61,13 @@ def view(
     top_px: float,
     height_px: float,
 ) -> View:
-    """The person turned to the camera, head top and height at the given rows, seen by the camera of its own box."""
+    """The person turned to the camera, head top and height at the given rows, seen by the camera of its own box.
+
+    Such fits have no eyes: the eyes of the person are set straight.
+    """
     turn = Rotation.from_euler("yxz", rng.uniform((-0.9, -0.1, -0.08), (0.9, 0.2, 0.08))).as_matrix()
+    person = replace(person, pose_aa=person.pose_aa.copy())
+    person.pose_aa[_EYES] = 0.0
     upright = moved(models, person, Y_UP_TO_Y_DOWN @ turn, np.zeros(3))
     upright = replace(upright, transl_m=-rest_pelvis_of(models, upright))
     around_pelvis = vertices_of(models, upright)
@@ -84,3 +92,22 @@ def view(
         joints_cam_m=joints,
         joints_px=project(joints, focal, centre),
     )
+
+
+def neuralannot_fit(models: BodyModels, seen: View) -> dict[str, Any]:
+    """The entry of a NeuralAnnot-style json: neutral SMPL-X, hands stored without the mean hand."""
+    person = seen.person
+    left, right = relative_hands_of(models, person)
+    return {
+        "smplx_param": {
+            "root_pose": person.pose_aa[0].tolist(),
+            "body_pose": person.pose_aa[1:22].ravel().tolist(),
+            "lhand_pose": left.ravel().tolist(),
+            "rhand_pose": right.ravel().tolist(),
+            "jaw_pose": person.pose_aa[22].tolist(),
+            "shape": person.betas.tolist(),
+            "expr": np.asarray(person.expression).tolist(),
+            "trans": person.transl_m.tolist(),
+        },
+        "cam_param": {"focal": seen.focal_px.tolist(), "princpt": seen.principal_point_px.tolist()},
+    }

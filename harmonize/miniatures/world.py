@@ -135,6 +135,14 @@ def rest_pelvis_of(models: BodyModels, person: Person) -> Floats:
     return np.asarray(model_of(models, person).rest_pelvis_m(batch.betas, batch.kid_weight)[0], np.float64)
 
 
+def relative_hands_of(models: BodyModels, person: Person) -> Floats:
+    """(2, 15, 3): the hands as releases store them whose body model adds its mean hand (`flat_hand_mean=False`)."""
+    mean = model_of(models, person).hand_mean_aa
+    if mean is None:
+        raise ValueError(f"{person.kind} has no fingers")
+    return person.hands_aa() - mean
+
+
 def moved(models: BodyModels, person: Person, rotmat: Floats, offset_m: Floats) -> Person:
     """The same person under x' = rotmat x + offset_m: the body turns about its rest pelvis, not about the origin."""
     pelvis = rest_pelvis_of(models, person)
@@ -149,7 +157,8 @@ def stand(models: BodyModels, person: Person, x_m: float, z_m: float, yaw_rad: f
     turned = moved(models, person, Rotation.from_rotvec([0.0, yaw_rad, 0.0]).as_matrix(), np.zeros(3))
     pelvis = turned.transl_m + rest_pelvis_of(models, turned)
     lowest = vertices_of(models, turned)[:, 1].min()
-    return replace(turned, transl_m=turned.transl_m + (x_m - pelvis[0], -lowest, z_m - pelvis[2]))
+    shift = np.array([x_m - pelvis[0], -lowest, z_m - pelvis[2]])
+    return replace(turned, transl_m=turned.transl_m + shift)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +181,7 @@ class StageCamera:
     @property
     def transl_m(self) -> Floats:
         """(3,) stage to camera."""
-        return -self.rotmat @ np.array([0.0, self.height_m, 0.0])
+        return np.asarray(-self.rotmat @ np.array([0.0, self.height_m, 0.0]))
 
     def horizon_px(self) -> float:
         """Row of the horizon in the middle of the picture."""
@@ -185,7 +194,7 @@ def project(points_cam_m: Floats, focal_px: Floats, principal_point_px: Floats) 
 
 
 def places(rng: np.random.Generator, camera: StageCamera, count: int, near_m: float, far_m: float) -> Floats:
-    """(count, 3): stage x, stage z and yaw of people spread over the picture, each in a column and depth of their own."""
+    """(count, 3): stage x, stage z and yaw of people spread over the picture, each in a column of their own."""
     columns = (rng.permutation(count) + rng.uniform(0.3, 0.7, count)) / count * 0.8 + 0.1
     depths = rng.uniform(near_m, far_m, count)
     x = (columns * camera.size[0] - camera.principal_point_px[0]) / camera.focal_px[0] * depths

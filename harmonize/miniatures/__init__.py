@@ -1,0 +1,25 @@
+"""Miniatures of datasets in their official raw layout, written from a synthetic world whose truth is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from harmonize.miniatures.agora import write_agora
+from harmonize.miniatures.bedlam import write_bedlam
+from harmonize.miniatures.humandata import write_humandata
+from harmonize.miniatures.mscoco import write_mscoco
+from harmonize.miniatures.pw3d import write_pw3d
+from harmonize.miniatures.truth import TruePerson, Truth
+from harmonize.miniatures.ubody import write_ubody
+
+__all__ = ["MINIATURES", "TruePerson", "Truth"]
+
+MINIATURES: dict[str, Callable[..., Truth]] = {
+    "agora": write_agora,
+    "bedlam": write_bedlam,
+    "humandata": write_humandata,
+    "mscoco": write_mscoco,
+    "pw3d": write_pw3d,
+    "ubody": write_ubody,
+}
+"""name: writer(root, *, seed=0, people=..., models=None). `people` is how many annotations it holds at least."""
