@@ -72,7 +72,7 @@ class HumanDataFile:
         self._prefix = foreign_prefix(self._paths, root, config)
         self._names = {token for text in (self.path.stem, config) for token in text.lower().split("_")}
         try:
-            self._model = cast(BodyKind | None, _first(MODELS, self._data))
+            self._model = cast(BodyKind | None, _first(MODELS, self._data) or None)
             self._params = {} if self._model is None else self._parameters(self._model)
             self._points2d = self._points(points[0], 3)
             self._points3d = None if self._misc.get("kps3d_root_aligned") else self._points(points[1], 4)
