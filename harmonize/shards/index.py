@@ -16,7 +16,6 @@ Same rows, same bytes: fixed order, one compression, no times. Pages carry check
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -26,7 +25,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from harmonize.annotation import Reject
@@ -39,8 +37,11 @@ from harmonize.shards.tars import Member
 MEMBERS = ("npy", "json", "picture")
 """What a sample consists of, in the order of the tar; a member of size 0 and offset 0 is not there."""
 
-MISSING = "image-missing"
-"""Reason of a reject whose picture did not exist: such a shard is stale once the picture does."""
+PLACE_COLUMNS = [
+    *("key", "picture_extension", "sample_offset", "sample_size"),
+    *(f"{member}_{item.name}" for member in MEMBERS for item in fields(Member)),
+]
+"""The columns that `places_of` needs."""
 
 _NO_MEMBER = Member(offset=0, size=0, sha256="")
 _TYPES = {"number": pa.float32(), "count": pa.int32(), "flag": pa.bool_(), "code": pa.string()}
@@ -170,9 +171,7 @@ def strings_of(table: Any) -> list[dict[str, Any]]:
 
 def places_of(table: Any) -> Iterator[tuple[str, int, int, dict[str, Member]]]:
     """Key, offset, size, and members by extension, of each row."""
-    names = ["key", "picture_extension", "sample_offset", "sample_size"]
-    names += [f"{member}_{item.name}" for member in MEMBERS for item in fields(Member)]
-    for row in table.select(names).to_pylist():
+    for row in table.select(PLACE_COLUMNS).to_pylist():
         members = {}
         for name in MEMBERS:
             member = Member(**{item.name: row[f"{name}_{item.name}"] for item in fields(Member)})
@@ -237,38 +236,12 @@ def _schema_difference(found: Any, expected: Any) -> str:
     return f"the columns {', '.join(wrong) or '(order, nullability)'} are not those of layout {LAYOUT_HASH[:12]}"
 
 
-def source_pictures(index: Any, rejects: Any) -> dict[str, str]:
-    """The pictures of the raw root that a shard depends on: path -> sha256, "" for one that was not there."""
-    used = {
-        path: sha256
-        for table in (index, rejects)
-        for path, sha256 in zip(
-            table.column("image_path").to_pylist(), table.column("image_sha256").to_pylist(), strict=True
-        )
-        if sha256
-    }
-    for path, reason in zip(
-        rejects.column("image_path").to_pylist(), rejects.column("reason").to_pylist(), strict=True
-    ):
-        if reason == MISSING:
-            used[path] = ""
-    return used
-
-
-def source_pictures_digest(pictures: Mapping[str, str]) -> str:
-    """One hash over the pictures of `source_pictures`."""
-    lines = sorted(f"{sha256} {path}\n" for path, sha256 in pictures.items())
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def duplicate_keys(columns: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
-    """Keys that occur more than once in the key columns of several index files: key and where it occurs, sorted."""
-    keys = pa.chunked_array([chunk for column in columns.values() for chunk in column.chunks], pa.string())
-    counts = pc.value_counts(keys)
-    repeated = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
-    owners: dict[str, list[str]] = {key: [] for key in sorted(repeated.to_pylist())}
-    if owners:
-        for name, column in columns.items():
-            for key in column.filter(pc.is_in(column, value_set=repeated)).to_pylist():
-                owners[key].append(name)
-    return list(owners.items())
+def damaged_columns(path: Path, schema: Any) -> list[str]:
+    """Columns that cannot be read while others can; empty when the file as a whole cannot be opened."""
+    damaged = []
+    for name in schema.names:
+        try:
+            read_table(path, schema, [name])
+        except StoreError:
+            damaged.append(name)
+    return damaged if len(damaged) < len(schema.names) else []

@@ -23,7 +23,8 @@ _NUM_EXAMPLES = 3
 def judge(contents: Mapping[str, ShardContent], spool: Spool, job: IngestJob, table: Path) -> GateError | None:
     """The error for which a task must not be published, or None.
 
-    contents: by shard name. table: the file that will list the refused people. People whom the dataset itself marks as unusable do not count.
+    contents: by shard name. table: the file that will list the refused people.
+    People whom the dataset itself marks as unusable do not count.
     """
     limit = job.options.max_reject_share
     counted = {name: _counted(content.rejects) for name, content in contents.items()}

@@ -112,9 +112,12 @@ def parse_manifest(data: bytes, path: Path) -> Manifest:
     try:
         files = {suffix: FileEntry(**entry) for suffix, entry in content["files"].items()}
         manifest = Manifest(**{**content, "files": files, "units": tuple(content["units"])})
-        manifest.is_standin, manifest.num_rejects
+        counts = [*manifest.rejects.values(), *manifest.picture_methods.values()]
+        is_sound = type(manifest.plan["body_models"]["is_standin"]) is bool and {type(n) for n in counts} <= {int}
     except (TypeError, KeyError) as error:
         raise _damaged(path, f"malformed ({error})") from None
+    if not is_sound:
+        raise _damaged(path, "malformed counts, or no word on the body models")
     if manifest.plan_digest != digest(manifest.plan):
         raise _damaged(path, "the plan digest is not that of the plan")
     return manifest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 
@@ -40,3 +41,8 @@ def split_file_name(name: str) -> tuple[str, str] | None:
     if dot + suffix not in SUFFIXES or parse_shard_name(stem) is None:
         return None
     return stem, dot + suffix
+
+
+def scatter(key: str, num_shards: int) -> int:
+    """Which of `num_shards` shards of its task a key falls into: the same anywhere, and near-uniform."""
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") % num_shards

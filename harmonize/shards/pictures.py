@@ -10,7 +10,7 @@ from pathlib import Path
 from harmonize.errors import RawFileError
 from harmonize.raw.paths import safe_join
 from harmonize.shards.hashes import HashCache, state_of
-from harmonize.shards.index import MISSING
+from harmonize.shards.summary import MISSING
 
 MAX_PICTURE_BYTES = 512 << 20
 HELD_BYTES = 64 << 20

@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from harmonize.bodies import BodyModels
-from harmonize.errors import RawLayoutError, StoreError, UnknownDatasetError, UsageError
+from harmonize.errors import RawLayoutError, StoreError, UsageError
 from harmonize.gate import Limits
 from harmonize.layout import LAYOUT_HASH, LAYOUT_VERSION
 from harmonize.raw.paths import safe_join
-from harmonize.readers import READERS
+from harmonize.readers import reader_class
 from harmonize.readers.base import Reader, Unit
 from harmonize.shards import fingerprint
 from harmonize.shards.hashes import HashCache
 from harmonize.shards.manifest import digest
-from harmonize.shards.names import shard_name, split_dir
+from harmonize.shards.names import scatter, shard_name, split_dir
 
 MIN_SHARDS = 16
 """Shards of a split at the least, so that small datasets too can be read by several workers and be mixed."""
@@ -96,11 +96,7 @@ class IngestJob:
         Raises:
             UnknownDatasetError, RawLayoutError, UsageError: see `Reader`.
         """
-        if self.reader not in READERS:
-            raise UnknownDatasetError(
-                f"no reader is called {self.reader!r}; there are {', '.join(sorted(READERS))}", fix="ehps datasets"
-            )
-        return READERS[self.reader](Path(self.root), form=self.form)
+        return reader_class(self.reader)(Path(self.root), form=self.form)
 
     def open_models(self) -> BodyModels:
         """The body models.
@@ -140,11 +136,6 @@ class Plan:
         """The names of a task's shards, in order."""
         numbers = range(task.first_shard, task.first_shard + task.num_shards)
         return tuple(shard_name(self.dataset, self.split, number) for number in numbers)
-
-
-def scatter(key: str, num_shards: int) -> int:
-    """Which of `num_shards` shards of its task a key falls into: the same anywhere, and near-uniform."""
-    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") % num_shards
 
 
 def make_plan(job: IngestJob) -> Plan:

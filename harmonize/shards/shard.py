@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,20 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from harmonize.layout import LAYOUT_HASH, LAYOUT_VERSION, VECTOR_SIZE
-from harmonize.shards.index import (
-    Row,
-    StagedReject,
-    index_table,
-    rejects_table,
-    source_pictures,
-    source_pictures_digest,
-    to_parquet,
-)
+from harmonize.shards.index import Row, StagedReject, index_table, rejects_table, to_parquet
 from harmonize.shards.manifest import FORMAT_VERSION, FileEntry, Manifest
 from harmonize.shards.names import INDEX, MANIFEST, REJECTS, SUFFIXES, TAR
 from harmonize.shards.plan import Plan, Task
 from harmonize.shards.spool import Sample, Spool, to_json, to_npy
 from harmonize.shards.staging import flush, write_file
+from harmonize.shards.summary import picture_methods, reject_counts, source_pictures, source_pictures_digest
 from harmonize.shards.tars import END, sample_bytes
 
 
@@ -61,8 +53,8 @@ def write_shard(scratch: Path, plan: Plan, task: Task, content: ShardContent, sp
         units=tuple(unit.id for unit in task.units),
         num_samples=len(rows),
         num_skipped=content.num_skipped,
-        rejects=reject_counts(content.rejects),
-        picture_methods=picture_methods(rows),
+        rejects=reject_counts(rejects),
+        picture_methods=picture_methods(index),
         num_source_pictures=len(pictures),
         source_pictures_sha256=source_pictures_digest(pictures),
         files={
@@ -117,14 +109,3 @@ def _contents(sample: Sample) -> dict[str, bytes]:
 def _write(path: Path, data: bytes) -> FileEntry:
     write_file(path, data)
     return FileEntry(size=len(data), sha256=hashlib.sha256(data).hexdigest())
-
-
-def reject_counts(rejects: Sequence[StagedReject]) -> dict[str, int]:
-    """How many people were refused, by `stage/reason`."""
-    return dict(Counter(f"{staged.stage}/{staged.reject.reason}" for staged in rejects))
-
-
-def picture_methods(rows: Sequence[Row]) -> dict[str, int]:
-    """How many pictures were stored in which way, by `method` or `method: detail`."""
-    texts = (f"{row.picture_method}: {row.picture_detail}".removesuffix(": ") for row in rows if row.picture_extension)
-    return dict(Counter(texts))

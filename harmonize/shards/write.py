@@ -16,16 +16,7 @@ from harmonize.errors import EhpsError, StoreError
 from harmonize.raw.paths import safe_join
 from harmonize.readers.base import Reader, make_key
 from harmonize.shards.hashes import HashCache
-from harmonize.shards.index import (
-    INDEX_SCHEMA,
-    REJECTS_SCHEMA,
-    StagedReject,
-    duplicate_keys,
-    read_table,
-    rejects_table,
-    source_pictures,
-    to_parquet,
-)
+from harmonize.shards.index import INDEX_SCHEMA, REJECTS_SCHEMA, StagedReject, read_table, rejects_table, to_parquet
 from harmonize.shards.judge import judge
 from harmonize.shards.manifest import read_manifest
 from harmonize.shards.names import FAILED, INDEX, MANIFEST, REJECTS, parse_shard_name, split_file_name
@@ -35,6 +26,7 @@ from harmonize.shards.plan import IngestJob, Plan, Task
 from harmonize.shards.shard import ShardContent, write_shard
 from harmonize.shards.spool import Sample, Spool
 from harmonize.shards.staging import publish, remove_file, remove_leftovers, remove_shard, staging, write_file
+from harmonize.shards.summary import duplicate_keys, source_pictures
 from harmonize.shards.threads import pin_threads
 
 

@@ -1,0 +1,143 @@
+"""Reading a store without loading it: manifests, index files, and one sample by key in one `pread`."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harmonize.errors import StoreError, UsageError
+from harmonize.layout import decode
+from harmonize.record import Instance
+from harmonize.shards.index import INDEX_SCHEMA, PLACE_COLUMNS, places_of, read_table
+from harmonize.shards.manifest import Manifest, check_layout, read_manifest
+from harmonize.shards.names import INDEX, MANIFEST, TAR, scatter, shard_name, split_dir, split_file_name
+from harmonize.shards.spool import from_npy
+from harmonize.shards.tars import Member, differences
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """A sample as stored. picture: the bytes of its file, None when only annotations were ingested."""
+
+    instance: Instance
+    picture: bytes | None
+    extension: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    offset: int
+    size: int
+    members: dict[str, Member]
+
+
+@dataclass(slots=True)
+class Store:
+    """A store as it was when opened. Index files are read when first needed, and only where samples lie."""
+
+    path: Path
+    _manifests: tuple[Manifest, ...]
+    _places: dict[str, dict[str, _Place]] = field(default_factory=dict)
+
+    def manifests(self) -> tuple[Manifest, ...]:
+        """The manifests of all finished shards, by dataset, split and number."""
+        return self._manifests
+
+    def index_paths(self) -> tuple[Path, ...]:
+        """The index files of all finished shards, in the order of `manifests`."""
+        return tuple(self._file(manifest, INDEX) for manifest in self._manifests)
+
+    def sample(self, key: str) -> Sample:
+        """One sample by its key.
+
+        Raises:
+            UsageError: the store has no such sample.
+            StoreError: the sample was altered.
+        """
+        for manifest in self._candidates(key):
+            place = self._places_in(manifest).get(key)
+            if place is not None:
+                return self._read(key, place, self._file(manifest, TAR))
+        raise UsageError(
+            f"{self.path}: no sample is called {key!r}",
+            fix=f'ehps query {self.path} "SELECT key FROM instances LIMIT 10"',
+        )
+
+    def _candidates(self, key: str) -> Iterator[Manifest]:
+        """Shards that may hold a key: one of each task, those of the key's own dataset and split first."""
+        others = []
+        for manifest in self._manifests:
+            if not _may_hold(manifest, key):
+                continue
+            if key.startswith(f"{manifest.dataset}-{manifest.split}-"):
+                yield manifest
+            else:
+                others.append(manifest)
+        yield from others
+
+    def _places_in(self, manifest: Manifest) -> dict[str, _Place]:
+        name = shard_name(manifest.dataset, manifest.split, manifest.shard)
+        if name not in self._places:
+            table = read_table(self._file(manifest, INDEX), INDEX_SCHEMA, PLACE_COLUMNS)
+            self._places[name] = {key: _Place(offset, size, members) for key, offset, size, members in places_of(table)}
+        return self._places[name]
+
+    def _file(self, manifest: Manifest, suffix: str) -> Path:
+        name = shard_name(manifest.dataset, manifest.split, manifest.shard)
+        return split_dir(self.path, manifest.dataset, manifest.split) / f"{name}{suffix}"
+
+    def _read(self, key: str, place: _Place, tar: Path) -> Sample:
+        try:
+            with tar.open("rb") as file:
+                span = os.pread(file.fileno(), place.size, place.offset)
+        except OSError as error:
+            raise _altered(tar, key, f"cannot be read ({error.strerror})") from error
+        for extension, problem in differences(key, span, place.offset, place.members):
+            raise _altered(tar, key, f"{extension}: {problem}")
+        contents = {
+            extension: span[member.offset - place.offset :][: member.size]
+            for extension, member in place.members.items()
+        }
+        vector, strings = contents.pop("npy"), contents.pop("json")
+        extension, picture = next(iter(contents.items()), ("", None))
+        instance = decode(from_npy(vector), json.loads(strings))
+        return Sample(instance=instance, picture=picture, extension=extension)
+
+
+def _may_hold(manifest: Manifest, key: str) -> bool:
+    for task in manifest.plan.get("tasks", ()):
+        first, number = task["first_shard"], task["num_shards"]
+        if first <= manifest.shard < first + number:
+            return bool(manifest.shard == first + scatter(key, number))
+    return True
+
+
+def _altered(tar: Path, key: str, problem: str) -> StoreError:
+    return StoreError(
+        f"{tar}: sample {key}: {problem}",
+        fix="run `ehps verify` on the store, then `ehps ingest` again for this split",
+        path=str(tar),
+        sample=key,
+    )
+
+
+def open_store(path: Path | str) -> Store:
+    """A store for reading; shards without a manifest are not finished and not seen.
+
+    Raises:
+        UsageError: the path is not a folder.
+        StoreError: a manifest is damaged or of another layout.
+    """
+    root = Path(path)
+    if not root.is_dir():
+        raise UsageError(f"{root} is not a folder", fix="give the folder that `ehps ingest --store` wrote to")
+    manifests = []
+    for file in sorted(root.glob(f"*/*/*{MANIFEST}")):
+        if split_file_name(file.name) is not None:
+            manifest = read_manifest(file)
+            check_layout(manifest, file)
+            manifests.append(manifest)
+    return Store(root, tuple(manifests))
