@@ -25,6 +25,7 @@ LIGHT_CAM = np.array([-0.36, -0.48, -0.80])
 """Unit direction towards the light, camera frame: from above, left of and behind the camera."""
 AMBIENT = 0.42
 SKIN = (0.80, 0.64, 0.55)
+_EDGE = -1e-9  # rounding must not open cracks between neighbours
 _CHUNK = 1 << 21  # fragments tested at once; bounds the memory of one step to about 100 MB
 
 
@@ -118,7 +119,8 @@ def _fragments(xy: Floats, faces: Ints, usable: Ints, width: int, height: int) -
             weight_a = ((b[..., 0] - x) * (c[..., 1] - y) - (b[..., 1] - y) * (c[..., 0] - x)) * inverse_area
             weight_b = ((c[..., 0] - x) * (a[..., 1] - y) - (c[..., 1] - y) * (a[..., 0] - x)) * inverse_area
             weight_c = 1.0 - weight_a - weight_b
-            covered = (weight_a >= 0) & (weight_b >= 0) & (weight_c >= 0) & (x < width) & (y < height)
+            inside = np.minimum(np.minimum(weight_a, weight_b), weight_c) >= _EDGE
+            covered = inside & (x < width) & (y < height)
             triangle, cell = np.nonzero(covered)
             weights = np.stack([w[triangle, cell] for w in (weight_a, weight_b, weight_c)], 1)
             yield y[triangle, cell] * width + x[triangle, cell], usable[part[triangle]], weights

@@ -18,7 +18,7 @@ from scipy.spatial.transform import Rotation
 from harmonize.bodies import BodyModels
 from harmonize.keypoints import SMPLX_144
 from harmonize.miniatures.agora_cameras import FOREST, NAMED, WIDTH_PX, UnrealCamera
-from harmonize.miniatures.points import tight_box
+from harmonize.miniatures.points import Floats, tight_box
 from harmonize.miniatures.scene import Wall, background, clothes, hidden_percent, paint, write_picture
 from harmonize.miniatures.truth import TruePerson, Truth
 from harmonize.miniatures.world import (
@@ -82,13 +82,14 @@ def write_agora(root: Path, *, seed: int = 0, people: int = 20, models: BodyMode
     """Writes the layout under root (the folder AGORA) with about `people` people, four a picture, at least 20."""
     models = models or BodyModels.open("standin")
     rng = np.random.default_rng([seed, 3])
+    directions = _shape_directions(models)
     truth: list[TruePerson] = []
     rows: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for shot in _shots(rng, max(4, people // 4 - 1)):
         folder = "train" if shot.split == "train" else "validation"
         scans = [_scan(rng, models, folder, len(truth) + slot, slot) for slot in range(4)]
         for scan in scans:
-            _write_fits(root, models, scan)
+            _write_fits(root, models, scan, directions)
         row, seen = _shoot(rng, models, shot, scans, root)
         rows.setdefault((shot.split, shot.part), []).append(row)
         truth.extend(seen)
@@ -118,8 +119,9 @@ def _scan(rng: np.random.Generator, models: BodyModels, folder: str, number: int
     return _Scan(path, person, gender, has_stray_beta=slot == 3)
 
 
-def _write_fits(root: Path, models: BodyModels, scan: _Scan) -> None:
-    for family, person in (("smplx_gt", scan.person), ("smplx_gt_neutral_gender", _neutral_refit(models, scan.person))):
+def _write_fits(root: Path, models: BodyModels, scan: _Scan, directions: Floats) -> None:
+    refit = _neutral_refit(models, scan.person, directions)
+    for family, person in (("smplx_gt", scan.person), ("smplx_gt_neutral_gender", refit)):
         path = root / family / f"{scan.path}.pkl"
         path.parent.mkdir(parents=True, exist_ok=True)
         left, right = relative_hands_of(models, person)
@@ -140,15 +142,22 @@ def _write_fits(root: Path, models: BodyModels, scan: _Scan) -> None:
         path.write_bytes(pickle.dumps(batched, protocol=4))
 
 
-def _neutral_refit(models: BodyModels, person: Person) -> Person:
+def _shape_directions(models: BodyModels) -> Floats:
+    """(3 V, 10): how each beta moves the unposed neutral mesh about its mean vertex."""
+    pose = np.zeros((55, 3))
+    base = Person(
+        kind="smplx", gender="neutral", pose_aa=pose, betas=np.zeros(10), transl_m=np.zeros(3), expression=None
+    )
+    origin = vertices_of(models, base)
+    moves = [vertices_of(models, replace(base, betas=unit)) - origin for unit in np.eye(10)]
+    return np.stack([(move - move.mean(0)).ravel() for move in moves], 1)
+
+
+def _neutral_refit(models: BodyModels, person: Person, directions: Floats) -> Person:
     """The same pose on the neutral model, betas by least squares on the unposed mesh, pelvis in the same place."""
     rest = replace(person, pose_aa=np.zeros((55, 3)), transl_m=np.zeros(3), expression=np.zeros(10))
-    base = replace(rest, gender="neutral", betas=np.zeros(10))
-    origin = vertices_of(models, base)
-    columns = [vertices_of(models, replace(base, betas=unit)) - origin for unit in np.eye(10)]
-    matrix = np.stack([(column - column.mean(0)).ravel() for column in columns], 1)
-    wanted = vertices_of(models, rest) - origin
-    betas = np.linalg.lstsq(matrix, (wanted - wanted.mean(0)).ravel(), rcond=None)[0]
+    wanted = vertices_of(models, rest) - vertices_of(models, replace(rest, gender="neutral", betas=np.zeros(10)))
+    betas = np.linalg.lstsq(directions, (wanted - wanted.mean(0)).ravel(), rcond=None)[0]
     neutral = replace(person, gender="neutral", betas=betas)
     shift = rest_pelvis_of(models, person) - rest_pelvis_of(models, neutral)
     return replace(neutral, transl_m=person.transl_m + shift)
