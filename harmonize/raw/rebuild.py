@@ -153,6 +153,17 @@ def _bytes(text: Any = "", codec: Any = "latin1") -> bytes:
     return bytes(text) if isinstance(text, (bytes, bytearray)) else _encode(text, codec)
 
 
+def fields_of(state: Any) -> dict[str, Any]:
+    """The state of an object, when it is a dictionary of attributes.
+
+    Raises:
+        Refused: it is not.
+    """
+    if type(state) is not dict:
+        raise Refused(f"an object whose state is {type(state).__name__}")
+    return state
+
+
 def _items(items: Any = ()) -> Any:
     """Arguments of the container types: a container that the file itself spelled out."""
     if type(items) not in (list, tuple, set, frozenset, dict):

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from harmonize.raw.depth import check_depth
 from harmonize.raw.guard import Refused
 from harmonize.raw.machine import Admitted, Inner, Pending, Table
+from harmonize.raw.rebuild import fields_of
 
 _OFFSETS = {"string": "<i4", "utf8": "<i4", "large_string": "<i8", "large_utf8": "<i8"}
 
@@ -111,7 +112,8 @@ def _chunks(chunks: Any, _kind: Any = None) -> _Strings:
 
 class _PendingArrowStrings(Pending):
     def build(self, state: Any) -> _Strings:
-        strings = state.get("_pa_array", state.get("_data"))
+        fields = fields_of(state)
+        strings = fields.get("_pa_array", fields.get("_data"))
         if not isinstance(strings, _Strings):
             raise Refused("a text column without its text")
         return strings
@@ -199,7 +201,8 @@ def _checked(blocks: Any, axes: Any) -> _Blocks:
 
 class _PendingFrame(Pending):
     def build(self, state: Any) -> Any:
-        blocks = state.get("_mgr", state.get("_data"))
+        fields = fields_of(state)
+        blocks = fields.get("_mgr", fields.get("_data"))
         if not isinstance(blocks, _Blocks):
             raise Refused("a pandas frame without its blocks")
         return _frame(blocks)

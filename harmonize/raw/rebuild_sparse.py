@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from harmonize.raw.guard import Refused
 from harmonize.raw.machine import Pending, Table
+from harmonize.raw.rebuild import fields_of
 
 MAX_DENSE_ELEMENTS = 1 << 30  # a sparse shape costs nothing to declare, and everything to make dense
 
@@ -21,7 +22,7 @@ class _PendingSparse(Pending):
         """The matrix, made by scipy's public constructor from arrays whose indices were checked against the shape."""
         from scipy import sparse
 
-        fields = _fields(state)
+        fields = fields_of(state)
         rows, columns = fields["_shape"]
         if not all(type(size) is int and size >= 0 for size in (rows, columns)) or rows * columns > MAX_DENSE_ELEMENTS:
             raise Refused(f"a sparse matrix of shape ({rows}, {columns})"[:200])
@@ -43,12 +44,6 @@ def _vector(value: Any, kinds: str) -> npt.NDArray[Any]:
     return value
 
 
-def _fields(state: Any) -> dict[str, Any]:
-    if type(state) is not dict:
-        raise Refused("an object of an unknown form")
-    return state
-
-
 class _PendingChumpy(Pending):
     """`Ch` holds its numbers in `x`; `Select` takes entries `idxs` of the flattened `a`, in `preferred_shape`."""
 
@@ -56,7 +51,7 @@ class _PendingChumpy(Pending):
         self.name = name
 
     def build(self, state: Any) -> npt.NDArray[Any]:
-        fields = _fields(state)
+        fields = fields_of(state)
         if self.name == "Ch":
             return _numbers(fields["x"])
         taken: npt.NDArray[Any] = _numbers(fields["a"]).reshape(-1)[_numbers(fields["idxs"])]
