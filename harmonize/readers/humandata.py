@@ -31,7 +31,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import ClassVar
 
 from harmonize.annotation import Annotation, Reject
@@ -39,25 +39,23 @@ from harmonize.errors import RawFileError
 from harmonize.raw.npz import npz_header
 from harmonize.readers.base import Reader, Unit
 from harmonize.readers.humandata_file import HumanDataFile
+from harmonize.readers.kept import keep_last
 from harmonize.record import Provenance
 
-ROWS_PER_UNIT = 8192
+ROWS_PER_UNIT = 65536
+"""Units are read in no order of files, and a file may take half a minute to load: that must not come every few rows."""
 
 _SPLIT_TOKENS = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
 
 
 class HumanData(Reader):
-    """A unit is a range of rows of one file; the last file read stays loaded."""
+    """A unit is a range of rows of one file; the last file read stays loaded in the process."""
 
     name = "humandata"
     version = 1
     splits = ("train", "validation", "test")
     forms = ("npz",)
     licence: ClassVar[str] = "as the dataset inside"
-
-    def __init__(self, root: Path, *, form: str | None = None) -> None:
-        super().__init__(root, form=form)
-        self._loaded: HumanDataFile | None = None
 
     def units(self, split: str) -> list[Unit]:
         self.check_split(split)
@@ -82,7 +80,7 @@ class HumanData(Reader):
     def read(self, split: str, unit: Unit) -> Iterator[Annotation | Reject]:
         self.check_split(split)
         first, last = map(int, unit.id.rpartition(":")[2].split("-"))
-        file = self._file(unit.files[0])
+        file = _load(self.root / unit.files[0], self.root)
         stem = PurePosixPath(unit.files[0]).stem
         for row in range(first, last):
             picture = PurePosixPath(file.image_path(row))
@@ -104,11 +102,8 @@ class HumanData(Reader):
                 ),
             )
 
-    def _file(self, relative: str) -> HumanDataFile:
-        if self._loaded is None or self._loaded.path != self.root / relative:
-            self._loaded = None  # two of them need not fit into memory
-            self._loaded = HumanDataFile(self.root, relative)
-        return self._loaded
+
+_load = keep_last(HumanDataFile)
 
 
 def split_of(stem: str) -> str:

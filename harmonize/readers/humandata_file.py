@@ -59,8 +59,8 @@ class HumanDataFile:
         RawFileError: a key of the format is missing or has another shape; the message names file and key.
     """
 
-    def __init__(self, root: Path, relative: str) -> None:
-        self.path = root / relative
+    def __init__(self, path: Path, root: Path) -> None:
+        self.path = path
         header = npz_header(self.path)
         masks = ("mask", *(f"{key}_mask" for key in (*KEYS_2D, *KEYS_3D)))
         points = (_first(KEYS_2D, header), _first(KEYS_3D, header))
@@ -82,6 +82,7 @@ class HumanDataFile:
             self._principal = self._camera_rows("principal_point", "princpt")
         except MalformedRecord as error:
             raise RawFileError(f"{self.path}: {error}", file=str(self.path)) from error
+        self._data.clear()  # what is needed of the arrays was taken over, as float32 and without empty columns
         source = str(self._misc.get(f"{self._model}_source", self._misc.get("smplx_source", "")))
         # The documentation misspells its own literal as nerual_annot.
         known = {"neural_annot": "neuralannot", "nerual_annot": "neuralannot", "eft": "eft"}

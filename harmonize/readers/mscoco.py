@@ -33,6 +33,7 @@ from harmonize.geometry.boxes import area, clip_to_image
 from harmonize.raw.jsons import iter_json_entries, iter_json_items
 from harmonize.readers.base import Reader, Unit
 from harmonize.readers.fields import NO_BOX, MalformedRecord, box, field
+from harmonize.readers.kept import keep_last
 from harmonize.readers.wholebody import (
     NeuralFit,
     Person,
@@ -83,10 +84,6 @@ class Mscoco(Reader):
     forms = ("neuralannot",)
     licence: ClassVar[str] = "research (COCO-WholeBody CC BY-NC 4.0)"
 
-    def __init__(self, root: Path, *, form: str | None = None) -> None:
-        super().__init__(root, form=form)
-        self._indices: dict[str, _Index] = {}
-
     def units(self, split: str) -> list[Unit]:
         self.check_split(split)
         index = self._index(split)
@@ -113,9 +110,7 @@ class Mscoco(Reader):
         return (keypoints, *[name for name in fits if (self.root / name).is_file()][:1])
 
     def _index(self, split: str) -> _Index:
-        if split not in self._indices:
-            self._indices[split] = _build_index(*(self.root / name for name in self._files(split)))
-        return self._indices[split]
+        return _build_index(*(self.root / name for name in self._files(split)))
 
     def _picture_folder(self, split: str) -> str:
         """`images/train2017` of the official layout, or `train2017` right under the root as in plain COCO folders."""
@@ -173,6 +168,7 @@ class Mscoco(Reader):
         )
 
 
+@keep_last
 def _build_index(keypoints: Path, fits: Path | None = None) -> _Index:
     pictures: dict[int, _Picture] = {}
     people: dict[int, list[Person | _Malformed]] = {}

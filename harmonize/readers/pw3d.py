@@ -49,6 +49,7 @@ from harmonize.readers.fields import (
     shaped,
     with_confidence,
 )
+from harmonize.readers.kept import keep_last
 from harmonize.record import Boxes, Camera, Gender, Provenance
 
 JSON_BOX_PADDING = 1.2
@@ -66,15 +67,11 @@ class Pw3d(Reader):
     forms = ("pickle", "json")
     licence: ClassVar[str] = "research (site licence)"
 
-    def __init__(self, root: Path, *, form: str | None = None) -> None:
-        super().__init__(root, form=form)
-        self._sequences: dict[str, dict[str, list[tuple[Mapping[str, Any], Mapping[str, Any]]]]] = {}
-
     def units(self, split: str) -> list[Unit]:
         self.check_split(split)
         if self.form == "json":
             file = self._json_file(split)
-            sequences = self._json_sequences(split)
+            sequences = _json_sequences(self.root / file)
             return [Unit(id=name, files=(file,), num_hint=len(sequences[name])) for name in sorted(sequences)]
         # Some copies nest the folder once more.
         folder = self.require(f"sequenceFiles/{split}", f"sequenceFiles/sequenceFiles/{split}")
@@ -89,7 +86,7 @@ class Pw3d(Reader):
     def read(self, split: str, unit: Unit) -> Iterator[Annotation | Reject]:
         self.check_split(split)
         if self.form == "json":
-            for image, annotation in self._json_sequences(split)[unit.id]:
+            for image, annotation in _json_sequences(self.root / unit.files[0])[unit.id]:
                 yield self._json_person(split, unit, image, annotation)
         else:
             yield from self._sequence(split, unit)
@@ -143,21 +140,6 @@ class Pw3d(Reader):
         names = [f"{folder}3DPW_{edition}{split}.json" for folder in ("", "data/") for edition in ("", "latest_")]
         return str(self.require(*names).relative_to(self.root))
 
-    def _json_sequences(self, split: str) -> dict[str, list[tuple[Mapping[str, Any], Mapping[str, Any]]]]:
-        """(image, annotation) of each sequence, in file order."""
-        if split not in self._sequences:
-            path = self.root / self._json_file(split)
-            try:
-                images = {field(image, "id"): image for image in iter_json_items(path, "images.item")}
-                grouped: dict[str, list[tuple[Mapping[str, Any], Mapping[str, Any]]]] = {}
-                for annotation in iter_json_items(path, "annotations.item"):
-                    image = field(images, field(annotation, "image_id"))
-                    grouped.setdefault(str(field(image, "sequence")), []).append((image, _compact(annotation)))
-            except MalformedRecord as error:
-                raise RawFileError(f"{path}: {error}", file=str(path)) from error
-            self._sequences[split] = grouped
-        return self._sequences[split]
-
     def _json_person(
         self, split: str, unit: Unit, image: Mapping[str, Any], annotation: Mapping[str, Any]
     ) -> Annotation | Reject:
@@ -194,6 +176,23 @@ class Pw3d(Reader):
             ),
             image_size_px=size,
         )
+
+
+_Rows = list[tuple[Mapping[str, Any], Mapping[str, Any]]]
+
+
+@keep_last
+def _json_sequences(path: Path) -> dict[str, _Rows]:
+    """(image, annotation) of each sequence, in file order."""
+    try:
+        images = {field(image, "id"): image for image in iter_json_items(path, "images.item")}
+        grouped: dict[str, _Rows] = {}
+        for annotation in iter_json_items(path, "annotations.item"):
+            image = field(images, field(annotation, "image_id"))
+            grouped.setdefault(str(field(image, "sequence")), []).append((image, _compact(annotation)))
+    except MalformedRecord as error:
+        raise RawFileError(f"{path}: {error}", file=str(path)) from error
+    return grouped
 
 
 def _tracks(data: Mapping[str, Any]) -> list[dict[str, Any]]:

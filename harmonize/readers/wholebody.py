@@ -21,8 +21,10 @@ import numpy as np
 
 from harmonize.annotation import NamedPoints, RawBody
 from harmonize.keypoints import convention
-from harmonize.readers.fields import Floats, MalformedRecord, field, floats, pinhole
+from harmonize.readers.fields import MalformedRecord, field, floats, pinhole
 from harmonize.record import Array, Camera, PointOrigin
+
+NO_POINTS: Array = np.zeros((133, 3), np.float32)
 
 _LISTS = (
     ("keypoints", 17, ()),
@@ -45,13 +47,15 @@ _FIT = (
     ("expr", 10),
     ("trans", 3),
 )
+_CAMERA = (("focal", 2), ("princpt", 2))
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
     """One COCO-WholeBody annotation in compact form (a train set holds 250 000 of them).
 
-    points (133, 3): x, y px and confidence. boxes (4, 4): person, face, left hand, right hand as x, y, w, h px.
+    points (133, 3): x, y px and confidence; shared zeros where none is labelled on the body.
+    boxes (4, 4): person, face, left hand, right hand as x, y, w, h px.
     valid: face, left hand, right hand.
     """
 
@@ -78,12 +82,13 @@ def person(annotation: Mapping[str, Any]) -> Person:
         rows.append(points)
     boxes = [floats(annotation, key, 4) for key in ("bbox", "face_box", "lefthand_box", "righthand_box")]
     valid = tuple(bool(field(annotation, key)) for key in ("face_valid", "lefthand_valid", "righthand_valid"))
+    num_keypoints = integer(annotation, "num_keypoints")
     return Person(
         id=integer(annotation, "id"),
         image_id=integer(annotation, "image_id"),
         is_crowd=bool(annotation.get("iscrowd", 0)),
-        num_keypoints=integer(annotation, "num_keypoints"),
-        points=np.concatenate(rows).astype(np.float32),
+        num_keypoints=num_keypoints,
+        points=np.concatenate(rows).astype(np.float32) if num_keypoints else NO_POINTS,
         boxes=np.array(boxes, np.float32),
         valid=(valid[0], valid[1], valid[2]),
     )
@@ -108,11 +113,13 @@ def named_points(points: Array, origin: PointOrigin) -> NamedPoints:
 
 @dataclass(frozen=True, slots=True)
 class NeuralFit:
-    """One fit in compact form. valid: left hand, right hand, face as the fit itself says, None where it is silent."""
+    """One fit in compact form: its numbers (186,) in the order root, body, jaw, left and right hand (axis-angle, 159),
+    betas, expression, translation, focal length, principal point.
 
-    params: dict[str, Array]
-    focal_px: Array
-    principal_point_px: Array
+    valid: left hand, right hand, face as the fit itself says, None where it is silent.
+    """
+
+    values: Array
     valid: tuple[bool, bool, bool] | None
 
 
@@ -124,10 +131,9 @@ def neural_fit(entry: Mapping[str, Any]) -> NeuralFit:
     """
     params, camera = field(entry, "smplx_param"), field(entry, "cam_param")
     flags = [params.get(key) for key in ("lhand_valid", "rhand_valid", "face_valid")]
+    numbers = [floats(params, key, size) for key, size in _FIT] + [floats(camera, key, size) for key, size in _CAMERA]
     return NeuralFit(
-        params={key: floats(params, key, size).astype(np.float32) for key, size in _FIT},
-        focal_px=floats(camera, "focal", 2).astype(np.float32),
-        principal_point_px=floats(camera, "princpt", 2).astype(np.float32),
+        values=np.concatenate(numbers).astype(np.float32),
         valid=None if None in flags else (bool(flags[0]), bool(flags[1]), bool(flags[2])),
     )
 
@@ -135,23 +141,16 @@ def neural_fit(entry: Mapping[str, Any]) -> NeuralFit:
 def fit_body(fit: NeuralFit, labelled: tuple[bool, bool, bool]) -> RawBody:
     """The fit as a body; the annotation's flags (face, left hand, right hand) count where the fit has none."""
     face, left, right = labelled if fit.valid is None else (fit.valid[2], fit.valid[0], fit.valid[1])
-    p = fit.params
+    poses = fit.values[:159].reshape(53, 3)
     eyes = np.zeros((2, 3), np.float32)
-    pose: Floats = np.concatenate(
-        [
-            *(p[key].reshape(-1, 3) for key in ("root_pose", "body_pose", "jaw_pose")),
-            eyes,
-            *(p[key].reshape(-1, 3) for key in ("lhand_pose", "rhand_pose")),
-        ]
-    )
     return RawBody(
         model="smplx",
         gender="neutral",
-        pose_aa=pose,
-        betas=p["shape"],
-        transl_m=p["trans"],
+        pose_aa=np.concatenate([poses[:23], eyes, poses[23:]]),
+        betas=fit.values[159:169],
+        transl_m=fit.values[179:182],
         hands="relative",
-        expression=p["expr"],
+        expression=fit.values[169:179],
         has_left_hand=left,
         has_right_hand=right,
         has_jaw=face,
@@ -162,4 +161,4 @@ def fit_body(fit: NeuralFit, labelled: tuple[bool, bool, bool]) -> RawBody:
 
 def fit_camera(fit: NeuralFit) -> Camera:
     """The fit's virtual camera."""
-    return pinhole(fit.focal_px, fit.principal_point_px, is_calibrated=False)
+    return pinhole(fit.values[182:184], fit.values[184:], is_calibrated=False)

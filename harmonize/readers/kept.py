@@ -1,0 +1,29 @@
+"""Annotation files that take minutes to parse are parsed once a process, however many readers and units use them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def keep_last(build: Callable[..., T]) -> Callable[..., T]:
+    """Remember the last result of a function of paths, until it is asked for other files or one of them has changed.
+
+    Workers make a new reader for every task, so a reader cannot keep it. Threads wait for the first that builds.
+    """
+    lock = threading.Lock()
+    kept: dict[tuple[tuple[str, int, int], ...], T] = {}
+
+    def get(*paths: Path) -> T:
+        with lock:
+            stamp = tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths)
+            if stamp not in kept:
+                kept.clear()  # before the next one is built: two need not fit into memory
+                kept[stamp] = build(*paths)
+            return kept[stamp]
+
+    return get
