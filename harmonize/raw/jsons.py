@@ -93,7 +93,7 @@ def _stream(path: Path, max_bytes: int, parse: Callable[[BinaryIO], Iterator[Any
                 except StopIteration:
                     return
                 except JSONError as error:
-                    raise _broken(path, guarded.position, str(error).split("\n")[0].strip()) from error
+                    raise _broken(path, guarded.position, " ".join(str(error).split())[:300]) from error
             yield item
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import struct
 import zipfile
 from collections.abc import Iterator
@@ -21,8 +22,10 @@ from harmonize.raw.rebuild import check_text
 
 MAX_NPZ_BYTES = 16 << 30
 MAX_MEMBERS = 10_000
-MAX_HEADER_BYTES = 1 << 16
+MAX_HEADER_BYTES = 10_000  # numpy's own limit
 MAX_DEFLATE_RATIO = 1032  # what deflate can reach at most; more is a false size
+
+_PYTHON2_INT = re.compile(rb"(\d)L(?=[,)\]])")
 
 Header = tuple[tuple[int, ...], np.dtype[Any]]
 
@@ -116,7 +119,8 @@ def _read_header(stream: BinaryIO, size: int, key: str) -> tuple[tuple[tuple[int
     (length,) = struct.unpack(form, prefix)
     if length > min(MAX_HEADER_BYTES, size):
         raise Refused(f"{key}: a header of {length} bytes")
-    header = BytesIO(prefix + stream.read(length))
+    text = _PYTHON2_INT.sub(rb"\1", stream.read(length))  # numpy reads these too, but warns each time
+    header = BytesIO(struct.pack(form, len(text)) + text)
     parse = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, is_fortran, dtype = parse(header, max_header_size=MAX_HEADER_BYTES)
     if not all(type(n) is int and n >= 0 for n in shape):

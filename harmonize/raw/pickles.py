@@ -44,9 +44,14 @@ def loads_pickle(data: bytes, path: Path) -> Any:
     """The plain data of a pickle inside another file, such as an object array of an npz; `path` is for messages.
 
     Raises:
-        RawFileError: as `load_pickle`.
+        RawFileError: as `load_pickle`, or when bytes are left behind the pickle.
     """
-    return _load(BytesIO(data), len(data), path, "latin1")
+    stream = BytesIO(data)
+    value = _load(stream, len(data), path, "latin1")
+    with one_error(path, "one pickle"):
+        if stream.read(1):
+            raise Refused("more bytes behind it")
+    return value
 
 
 def _load(file: BinaryIO, size: int, path: Path, encoding: str) -> Any:
