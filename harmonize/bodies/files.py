@@ -6,8 +6,6 @@ The layout is the one `smplx.create` reads: `<root>/smplx/SMPLX_NEUTRAL.npz`, `<
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 from harmonize.errors import MissingBodyModelError, RawFileError
+from harmonize.raw.npz import load_npy, load_npz
+from harmonize.raw.pickles import load_pickle
 from harmonize.record import BodyKind, Gender
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
 NUM_JOINTS: dict[BodyKind, int] = {"smplx": 55, "smplh": 52, "smpl": 24}
+NUM_VERTICES: dict[BodyKind, int] = {"smplx": 10475, "smplh": 6890, "smpl": 6890}
 MAX_BETAS = 16
 NUM_EXPRESSION = 10
 
@@ -30,11 +31,14 @@ _HOME: dict[BodyKind, str] = {
     "smplh": "https://mano.is.tue.mpg.de",
     "smpl": "https://smpl.is.tue.mpg.de",
 }
-_ARRAYS = (
-    *("v_template", "f", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table"),
-    *("hands_meanl", "hands_meanr", "lmk_faces_idx", "lmk_bary_coords"),
-    *("dynamic_lmk_faces_idx", "dynamic_lmk_bary_coords"),
-)
+_SKELETON = ("v_template", "f", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table")
+_HANDS = ("hands_meanl", "hands_meanr")
+_FACE = ("lmk_faces_idx", "lmk_bary_coords", "dynamic_lmk_faces_idx", "dynamic_lmk_bary_coords")
+_ARRAYS: dict[BodyKind, tuple[str, ...]] = {
+    "smplx": (*_SKELETON, *_HANDS, *_FACE),
+    "smplh": (*_SKELETON, *_HANDS),
+    "smpl": _SKELETON,
+}
 _KID_HOME = "https://agora.is.tue.mpg.de"
 _WITHOUT = "or pass `--body-models standin` to work with the licence-free stand-in body (never for results)"
 
@@ -102,10 +106,7 @@ def load_kid_template(path: Path, num_vertices: int) -> Floats:
     Raises:
         RawFileError: the file is damaged or has another shape.
     """
-    try:
-        template = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise RawFileError(f"{path}: expected a .npy array, found: {error}") from error
+    template = load_npy(path)
     return _checked(template, (num_vertices, 3), path, "kid template").astype(np.float32)
 
 
@@ -117,7 +118,7 @@ def load_model(path: Path, kind: BodyKind) -> ModelArrays:
     Raises:
         RawFileError: the file is damaged, lacks an array, or an array has another shape.
     """
-    raw = _read(path)
+    raw = _read(path, kind)
 
     def take(name: str) -> npt.NDArray[Any]:
         if name not in raw:
@@ -125,20 +126,21 @@ def load_model(path: Path, kind: BodyKind) -> ModelArrays:
         value = raw[name]
         return np.asarray(value.todense() if hasattr(value, "todense") else value)
 
-    joints = NUM_JOINTS[kind]
-    vertices = len(take("v_template"))
+    joints, vertices = NUM_JOINTS[kind], NUM_VERTICES[kind]
 
     def floats(name: str, *shape: int | None) -> Floats:
-        return _checked(take(name), shape, path, name).astype(np.float32)
+        return np.ascontiguousarray(_checked(take(name), shape, path, name), np.float32)
 
     def ints(name: str, *shape: int | None) -> Ints:
-        return _checked(take(name), shape, path, name).astype(np.int64)
+        return np.ascontiguousarray(_checked(take(name), shape, path, name), np.int64)
 
     directions = floats("shapedirs", vertices, 3, None)
     parents = ints("kintree_table", 2, joints)[0]
     # Files store the root's parent as 2**32 - 1.
     parents[0] = -1
     if kind == "smplx":
+        if directions.shape[2] < 20:
+            raise RawFileError(f"{path}: shapedirs: expected at least 20 columns, found {directions.shape[2]}")
         num_shape, first = (300, 300) if directions.shape[2] >= 400 else (10, 10)
         expression = directions[:, :, first : first + NUM_EXPRESSION]
     else:
@@ -164,20 +166,14 @@ def load_model(path: Path, kind: BodyKind) -> ModelArrays:
     return arrays
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, kind: BodyKind) -> dict[str, Any]:
     # Real SMPL-X files also hold pickled dictionaries (part2num, joint2num): such members are never opened.
     if path.suffix == ".pkl":
-        from harmonize.raw.pickles import load_pickle
-
         loaded = load_pickle(path)
         if not isinstance(loaded, dict):
             raise RawFileError(f"{path}: expected a dictionary of arrays, found {type(loaded).__name__}")
         return loaded
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in _ARRAYS if name in stored}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise RawFileError(f"{path}: expected an .npz of plain arrays, found: {error}") from error
+    return load_npz(path, _ARRAYS[kind])
 
 
 def _checked(value: npt.NDArray[Any], shape: tuple[int | None, ...], path: Path, name: str) -> npt.NDArray[Any]:

@@ -67,23 +67,24 @@ class BodyJoints(nn.Module):
         extra, *rest = np.split(where, np.cumsum([len(part) for part in corners])[:-1])
 
         def keep(name: str, values: npt.NDArray[Any], dtype: torch.dtype = torch.float32) -> None:
-            self.register_buffer(name, torch.as_tensor(np.ascontiguousarray(values)).to(dtype), persistent=False)
+            self.register_buffer(name, torch.tensor(np.ascontiguousarray(values)).to(dtype), persistent=False)
 
         regressor = arrays.regressor.astype(np.float64)
         num_coefficients = directions.shape[2]
         keep("rest_joints", regressor @ arrays.template)
         joint_directions = np.einsum("jv,vcn->njc", regressor, directions, optimize=True)
         keep("joint_directions", joint_directions.reshape(num_coefficients, -1))
-        keep("rest_points", arrays.template[used])
-        keep("point_directions", directions[used].reshape(-1, num_coefficients).T)
+        # Points keep their vertices in the last axis (3,U): that is the long one, so arithmetic on it is fast.
+        keep("rest_points", arrays.template[used].T)
+        keep("point_directions", directions[used].transpose(2, 1, 0).reshape(num_coefficients, -1))
         # Correctives of joints that bend none of the referenced vertices are exactly zero: left out.
-        correctives = arrays.correctives[used].reshape(len(used) * 3, -1).T
+        correctives = arrays.correctives[used].transpose(2, 1, 0).reshape(-1, len(used) * 3)
         bending = np.flatnonzero(correctives.any(axis=1))
         keep("bending", bending, torch.int64)
         keep("correctives", correctives[bending])
         skinning = np.flatnonzero(arrays.weights[used].any(axis=0))
         keep("skinning", skinning, torch.int64)
-        keep("weights", arrays.weights[used][:, skinning])
+        keep("weights", arrays.weights[used][:, skinning].T)
         keep("extra", extra, torch.int64)
         if arrays.landmark_weights is not None and arrays.contour_weights is not None:
             keep("landmark_corners", rest[0].reshape(arrays.landmark_weights.shape), torch.int64)
@@ -109,18 +110,18 @@ class BodyJoints(nn.Module):
             len(pose_aa), *self.rest_points.shape
         )
         shift = joints[..., None] - turns @ rest[..., None]
-        transforms = torch.cat([turns, shift], dim=-1).flatten(2)[:, self.skinning]
-        blended = torch.matmul(self.weights, transforms).view(*points.shape, 4)
-        points = (blended[..., :3] * points[..., None, :]).sum(-1) + blended[..., 3]
+        transforms = torch.cat([turns, shift], dim=-1)[:, self.skinning].flatten(2).transpose(1, 2)
+        blended = (transforms @ self.weights).view(len(pose_aa), 3, 4, points.shape[2])
+        points = (blended[:, :, :3] * points[:, None]).sum(2) + blended[:, :, 3]
 
-        parts = [joints, points[:, self.extra]]
+        parts = [points[:, :, self.extra]]
         if self.has_landmarks:
-            parts.append((points[:, self.landmark_corners] * self.landmark_weights[..., None]).sum(2))
+            parts.append((points[:, :, self.landmark_corners] * self.landmark_weights).sum(-1))
             row = contour_row(rotmats)
-            people = torch.arange(len(row), device=row.device)[:, None, None]
-            corners = points[people, self.contour_corners[row]]
-            parts.append((corners * self.contour_weights[row][..., None]).sum(2))
-        return torch.cat(parts, dim=1) + transl_m[:, None]
+            corners = self.contour_corners[row].flatten(1)[:, None].expand(-1, 3, -1)
+            corner_points = points.gather(2, corners).view(len(pose_aa), 3, *self.contour_weights.shape[1:])
+            parts.append((corner_points * self.contour_weights[row][:, None]).sum(-1))
+        return torch.cat([joints, torch.cat(parts, dim=2).transpose(1, 2)], dim=1) + transl_m[:, None]
 
     def _follow_chain(self, rotmats: Tensor, rest: Tensor) -> tuple[Tensor, Tensor]:
         """Global rotations (B,J,3,3) and posed joints (B,J,3), a whole level of the tree at a time."""

@@ -52,11 +52,11 @@ class MeshFitter:
         """
         results = []
         with torch.inference_mode():
-            weights = torch.from_numpy(is_valid[self._rows].astype(np.float32))
+            weights = torch.tensor(is_valid[self._rows].astype(np.float32))
             for start in range(0, len(points), _BODIES_AT_ONCE):
                 some = slice(start, start + _BODIES_AT_ONCE)
-                target = torch.from_numpy(np.ascontiguousarray(points[some, self._rows]))
-                results.append(self._fit(target, weights.expand(len(target), -1), torch.from_numpy(guess_aa[some])))
+                target = torch.tensor(points[some, self._rows])
+                results.append(self._fit(target, weights.expand(len(target), -1), torch.tensor(guess_aa[some])))
         pose, betas, transl = (torch.cat(parts).numpy() for parts in zip(*results, strict=True))
         return pose, betas, transl
 

@@ -12,6 +12,7 @@ from typing import Any, get_args
 import numpy as np
 import numpy.typing as npt
 
+from harmonize.bodies.files import NUM_VERTICES
 from harmonize.bodies.standin_anatomy import contour_landmarks, extra_vertices, face_landmarks, joint_regressor
 from harmonize.bodies.standin_mesh import (
     HEAD,
@@ -31,7 +32,6 @@ from harmonize.record import BodyKind, Gender
 
 Arrays = dict[str, npt.NDArray[Any]]
 
-NUM_VERTICES: dict[BodyKind, int] = {"smplx": 10475, "smplh": 6890, "smpl": 6890}
 NUM_SHAPE_DIRECTIONS = 16
 
 # The smplx package takes expression from column 300 on when a file has 400 columns, from column 10 on otherwise; with
@@ -67,6 +67,7 @@ def build_arrays() -> tuple[dict[tuple[BodyKind, Gender], Arrays], dict[BodyKind
         sources = extra_vertices(mesh)
         mesh = reorder(mesh, {source: extra_joints[name] for name, source in sources.items()})
         regressor = joint_regressor(mesh)
+        landmarks = _landmarks(mesh, extra_joints["nose"]) if "smplx" in kinds else {}
         for kind in kinds:
             weights, rows, parents = _skeleton(kind, mesh.weights, regressor)
             for gender in get_args(Gender):
@@ -83,7 +84,7 @@ def build_arrays() -> tuple[dict[tuple[BodyKind, Gender], Arrays], dict[BodyKind
                 if kind != "smpl":
                     files[kind, gender] |= _hands()
                 if kind == "smplx":
-                    files[kind, gender] |= _landmarks(mesh, extra_joints["nose"])
+                    files[kind, gender] |= landmarks
             if kind != "smplh":
                 kids[kind] = _kid_template(mesh)
     return files, kids
