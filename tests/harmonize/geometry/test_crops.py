@@ -51,6 +51,12 @@ def test_box_without_pixels_is_refused(box: tuple[float, ...]) -> None:
         crop_window(box, SIZE, 1.2)
 
 
+def test_rounding_of_the_centre_does_not_cut_the_box() -> None:
+    low, length = 156.99999999999997, 67.53032427334497
+    assert (low + (low + length)) / 2 - length / 2 == 157.0
+    assert crop_window((low, 10, length, 5), SIZE, 1.0)[0] == 156
+
+
 @pytest.mark.parametrize("context", [0.9, 0.0, -1.0, float("nan")])
 def test_context_below_one_would_cut_the_box(context: float) -> None:
     with pytest.raises(RecordError, match="context"):
