@@ -70,7 +70,8 @@ class HumanData(Reader):
             if "image_path" not in header:
                 found = ", ".join(sorted(header)[:20])
                 raise RawFileError(f"{path}: expected HumanData with image_path, found {found}", file=str(path))
-            num_rows = header["image_path"][0][0]
+            shape, _ = header["image_path"]
+            num_rows = shape[0] if shape else 1
             relative = str(path.relative_to(self.root))
             for first in range(0, num_rows, ROWS_PER_UNIT):
                 last = min(first + ROWS_PER_UNIT, num_rows)

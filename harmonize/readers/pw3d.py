@@ -158,22 +158,22 @@ class Pw3d(Reader):
                 hands="absent",
             )
             joints = floats(annotation, "joint_cam", 24, 3)
+            projected = np.column_stack([floats(annotation, "joint_img", 24, 2), joints[:, 2] > 0])
             detected = floats(annotation, "openpose_result", 18, 3)
             person_box = scaled(box(floats(annotation, "bbox", 4)), 1 / JSON_BOX_PADDING)
             camera = pinhole(floats(lens, "focal", 2), floats(lens, "princpt", 2), is_calibrated=True)
             size = (int(field(image, "width")), int(field(image, "height")))
         except MalformedRecord as error:
             return Reject(reason="malformed", provenance=provenance, detail=str(error))
+        names = convention("smpl_24").names
         return Annotation(
             provenance=provenance,
             image=ImageSource(path=provenance.image_path),
             camera=camera,
             boxes=Boxes(person_xywh_px=person_box, person_origin="dataset" if person_box[4] else "none"),
             body=body,
-            keypoints2d=_detected(detected),
-            keypoints3d=NamedPoints(
-                names=convention("smpl_24").names, values=with_confidence(joints), origin="measured"
-            ),
+            keypoints2d=(*_detected(detected), NamedPoints(names=names, values=projected, origin="projected")),
+            keypoints3d=NamedPoints(names=names, values=with_confidence(joints), origin="measured"),
             image_size_px=size,
         )
 
@@ -273,9 +273,9 @@ def _gender(value: Any) -> Gender:
 
 def _compact(annotation: Mapping[str, Any]) -> Mapping[str, Any]:
     """The annotation without what is not read; long lists as arrays, which take a tenth of the memory."""
-    kept = ("id", "person_id", "bbox", "joint_cam", "openpose_result", "smpl_param")
+    kept = ("id", "person_id", "bbox", "joint_cam", "joint_img", "openpose_result", "smpl_param")
     compact = {key: annotation[key] for key in kept if key in annotation}
-    for key in ("joint_cam", "openpose_result"):
+    for key in ("joint_cam", "joint_img", "openpose_result"):
         if key in compact:
             compact[key] = shaped(compact[key], key, -1)
     return compact

@@ -217,7 +217,11 @@ def test_json_form_is_in_the_camera_frame(tmp_path: Path, name: str) -> None:
     assert person.body.gender == "female"
     np.testing.assert_array_equal(person.body.transl_m, [0.1, 0.2, 4.0])
     np.testing.assert_allclose(person.boxes.person_xywh_px, [110, 220, 100, 200, 1], rtol=1e-6)
+    detected, projected = person.keypoints2d
+    assert detected.names[0] == "nose_openpose"
+    assert (projected.names[0], projected.origin, projected.is_exact) == ("pelvis", "projected", False)
     assert person.keypoints3d is not None
+    np.testing.assert_array_equal(projected.values[:, 2] > 0, person.keypoints3d.values[:, 2] > 0)
     assert not person.keypoints3d.is_exact, "trans carries the neutral pelvis, joint_cam does not"
     assert isinstance(broken, Reject)
     assert broken.reason == "malformed"
