@@ -24,7 +24,7 @@ def standin_root() -> Path:
     Files: `{smplx,smplh,smpl}/{SMPLX,SMPLH,SMPL}_{NEUTRAL,FEMALE,MALE}.npz` and `{smplx,smpl}_kid_template.npy`.
     The folder's name carries a hash of the builder's source, its data and the packages that shape the bytes.
     """
-    return build_once(cache_dir() / f"standin-{_digest()[:16]}", _write)
+    return build_once(cache_dir() / f"standin-{_DIGEST[:16]}", _write)
 
 
 def _digest() -> str:
@@ -35,6 +35,10 @@ def _digest() -> str:
     for package in ("numpy", "scipy", "fast-simplification"):
         digest.update(f"{package}=={version(package)}\n".encode())
     return digest.hexdigest()
+
+
+# Taken when the code is loaded: a process that outlives an edit must not store old bytes under the new name.
+_DIGEST = _digest()
 
 
 def _write(folder: Path) -> None:

@@ -24,10 +24,12 @@ from harmonize.bodies.cache import build_once, cache_dir
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
+_SOURCE = Path(__file__).read_bytes()
 _NEAREST_TRIANGLES = 24
 _ROUNDS = 4
 # A partner is trusted within 15 mm and where the two surfaces face the same way; the inner mouth and the back of the
-# eyeballs have none.
+# eyeballs have none. (MoSh++'s published fit of the real SMPL-X to the real SMPL-H template leaves the nearest vertices
+# 4 mm apart in the median, 14 mm at the 90th percentile: points of the surface between them are nearer.)
 _MAX_DISTANCE_M = 0.015
 _MIN_COSINE = 0.3
 
@@ -59,7 +61,7 @@ class Transfer:
 
 def cached_transfer(key: str, make: Callable[[], Transfer]) -> Transfer:
     """The transfer that `make` computes, kept in the cache folder under `key` and this module's source."""
-    digest = hashlib.sha256(Path(__file__).read_bytes() + key.encode()).hexdigest()
+    digest = hashlib.sha256(_SOURCE + key.encode()).hexdigest()
 
     def write(folder: Path) -> None:
         made = make()
