@@ -153,13 +153,14 @@ def vectors_of(table: Any) -> npt.NDArray[np.float32]:
     vectors = np.zeros((table.num_rows, VECTOR_SIZE), np.float32)
     for column in LAYOUT:
         array = table.column(column_name(column)).combine_chunks()
+        width = column.stop - column.start
         if column.spec.kind == "array":
-            values = array.flatten().to_numpy(zero_copy_only=False).reshape(table.num_rows, -1)
+            values = array.flatten().to_numpy(zero_copy_only=False)
         elif column.spec.kind == "code":
-            values = np.array([[column.spec.codes.index(code)] for code in array.to_pylist()]).reshape(-1, 1)
+            values = np.array([column.spec.codes.index(code) for code in array.to_pylist()], np.float32)
         else:
-            values = array.to_numpy(zero_copy_only=False).reshape(-1, 1)
-        vectors[:, column.start : column.stop] = values
+            values = array.to_numpy(zero_copy_only=False)
+        vectors[:, column.start : column.stop] = values.reshape(table.num_rows, width)
     return vectors
 
 
@@ -215,8 +216,9 @@ def read_table(path: Path, schema: Any, columns: Sequence[str] | None = None) ->
     """
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            if not file.schema_arrow.equals(schema, check_metadata=True):
-                raise StoreError(f"{path}: {_schema_difference(file.schema_arrow, schema)}", path=str(path))
+            found = file.schema_arrow
+            if not found.equals(schema) or found.metadata != schema.metadata:
+                raise StoreError(f"{path}: {_schema_difference(found, schema)}", path=str(path))
             table = file.read(columns=columns)
             table.validate(full=True)
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, MemoryError) as error:

@@ -98,14 +98,6 @@ class IngestJob:
         """
         return reader_class(self.reader)(Path(self.root), form=self.form)
 
-    def open_models(self) -> BodyModels:
-        """The body models.
-
-        Raises:
-            MissingBodyModelError: see `BodyModels.open`.
-        """
-        return BodyModels.open(self.body_models)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
@@ -142,7 +134,7 @@ def make_plan(job: IngestJob) -> Plan:
     """The plan of a job. The same raw files, options, body models and code give the same plan; nothing is written.
 
     Raises:
-        UsageError, RawLayoutError: the split does not exist, or a raw file is missing.
+        UsageError, RawLayoutError: the split does not exist, or a raw file or the body-model folder is missing.
         RawFileError: a raw file is damaged or lies outside the raw root.
         StoreError: two units share an id.
     """
@@ -150,7 +142,7 @@ def make_plan(job: IngestJob) -> Plan:
     reader.check_split(job.split)
     units = reader.units(job.split)
     tasks = make_tasks(units, job.options)
-    models, cache = job.open_models(), HashCache()
+    models, cache = BodyModels.open(job.body_models), HashCache()
     content = {
         "reader": {
             "name": reader.name,
@@ -181,6 +173,27 @@ def make_plan(job: IngestJob) -> Plan:
         num_shards=sum(task.num_shards for task in tasks),
         content=content,
         digest=digest(content),
+    )
+
+
+def check_inputs(job: IngestJob, plan: Plan, task: Task, models: BodyModels) -> None:
+    """Raises StoreError when an annotation file of the task, or a body model, is not the one the plan was made with.
+
+    Called after a task has read its files: what it read is then what the plan's digest says.
+    """
+    cache = HashCache()
+    planned = {item["path"]: item["sha256"] for item in plan.content["inputs"]}
+    for relative in sorted({file for unit in task.units for file in unit.files}):
+        path = safe_join(Path(job.root), relative)
+        if not path.is_file() or cache.sha256(path) != planned[relative]:
+            raise _changed(relative)
+    if fingerprint.body_model_files(models, cache) != plan.content["body_models"]["files"]:
+        raise _changed("a body-model file")
+
+
+def _changed(what: str) -> StoreError:
+    return StoreError(
+        f"{what} has changed since this ingest was planned", fix="run the same command again: it plans anew", path=what
     )
 
 

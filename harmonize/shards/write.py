@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from harmonize.bodies import BodyModels
@@ -18,11 +19,11 @@ from harmonize.readers.base import Reader, make_key
 from harmonize.shards.hashes import HashCache
 from harmonize.shards.index import INDEX_SCHEMA, REJECTS_SCHEMA, StagedReject, read_table, rejects_table, to_parquet
 from harmonize.shards.judge import judge
-from harmonize.shards.manifest import read_manifest
+from harmonize.shards.manifest import digest, read_manifest
 from harmonize.shards.names import FAILED, INDEX, MANIFEST, REJECTS, parse_shard_name, split_file_name
 from harmonize.shards.people import Skipped, make_people, read_units
 from harmonize.shards.pictures import Pictures
-from harmonize.shards.plan import IngestJob, Plan, Task
+from harmonize.shards.plan import IngestJob, Plan, Task, check_inputs
 from harmonize.shards.shard import ShardContent, write_shard
 from harmonize.shards.spool import Sample, Spool
 from harmonize.shards.staging import publish, remove_file, remove_leftovers, remove_shard, staging, write_file
@@ -52,14 +53,15 @@ def run_task(job: IngestJob, plan: Plan, task: Task, on_progress: Callable[[int]
 
     Raises:
         GateError: too many people were refused; nothing is published, and the refusals lie in a `.failed-` file.
-        StoreError: the disk is full, or two people share a key.
+        StoreError: the disk is full, two people share a key, or the inputs have changed since they were planned.
         UsageError, RawFileError: raw files or body models are missing or damaged.
     """
-    reader, models = job.make_reader(), job.open_models()
+    reader, models = job.make_reader(), _models(job.body_models, digest(plan.content["body_models"]))
     names = plan.shard_names(task)
     failed = job.folder / f"{FAILED}{names[0]}{REJECTS}"
     with staging(job.folder) as scratch, pin_threads(), Spool(scratch / "spool") as spool:
         gathered = _gather(job, task, reader, models, spool, on_progress)
+        check_inputs(job, plan, task, models)
         contents = [
             ShardContent(
                 number=task.first_shard + i,
@@ -82,6 +84,12 @@ def run_task(job: IngestJob, plan: Plan, task: Task, on_progress: Callable[[int]
         num_skipped=sum(content.num_skipped for content in contents),
         shards=names,
     )
+
+
+@lru_cache(maxsize=1)
+def _models(spec: str | None, _files: str) -> BodyModels:
+    """The body models, loaded once for all tasks of a process; `_files` changes when they do."""
+    return BodyModels.open(spec)
 
 
 def _gather(
