@@ -6,6 +6,7 @@ columns; keypoints compressed or not, under new or old names; SMPL with gender; 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ _PARTS = {
 }
 
 
-def write_humandata(root: Path, *, seed: int = 0, people: int = 24, models: BodyModels | None = None) -> Truth:
+def write_humandata(root: Path, *, seed: int = 0, people: int = 32, models: BodyModels | None = None) -> Truth:
     """Writes the npz files into root and their pictures below it, with at least `people` rows in all."""
     models = models or BodyModels.open("standin")
     rng = np.random.default_rng([seed, 6])
@@ -81,6 +82,9 @@ def _shoot(
     for slot, (x, z, yaw) in enumerate(places(rng, camera, _PER_PICTURE, 3.2, 4.2)):
         gender = file.genders[slot % len(file.genders)]
         person = random_person(rng, file.kind, gender, num_betas=file.num_betas)
+        if file.kind == "smplx" and not file.has_face:
+            person.pose_aa[22:25] = 0.0
+            person = replace(person, expression=np.zeros(10))
         on_stage = stand(models, person, x, z, yaw)
         in_camera = moved(models, on_stage, camera.rotmat, camera.transl_m)
         model = model_of(models, person)
@@ -105,8 +109,8 @@ def _shoot(
             "has_camera": bool(file.camera),
             "has_left_hand": has_hands,
             "has_right_hand": has_hands,
-            "has_face": has_hands,
-            "note": "" if file.camera else "neither camera nor transl in the file",
+            "has_face": has_hands and file.has_face,
+            "reject_hint": "" if file.camera else "no-transl",
         }
         shot.append((in_camera, true))
     behind = background(rng, SIZE, camera.horizon_px())
@@ -115,7 +119,8 @@ def _shoot(
 
 
 def _numbered(true: dict[str, Any], row: int, is_invalid: bool) -> TruePerson:
-    return TruePerson(**true, person=str(row), is_kept=not is_invalid, reject_hint="invalid" if is_invalid else "")
+    hint = "invalid" if is_invalid else true["reject_hint"]
+    return TruePerson(**true | {"person": str(row), "is_kept": not hint, "reject_hint": hint})
 
 
 def _content(
@@ -161,9 +166,9 @@ def _parameters(models: BodyModels, file: HumanDataFile, cast: list[Person]) -> 
         hands = np.array(
             [person.hands_aa() if file.is_absolute else relative_hands_of(models, person) for person in cast]
         )
+        parameters |= {"left_hand_pose": hands[:, 0], "right_hand_pose": hands[:, 1]}
+    if file.kind == "smplx" and file.has_face:
         parameters |= {
-            "left_hand_pose": hands[:, 0],
-            "right_hand_pose": hands[:, 1],
             "jaw_pose": poses[:, 22],
             "leye_pose": poses[:, 23],
             "reye_pose": poses[:, 24],

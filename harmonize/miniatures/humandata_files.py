@@ -11,9 +11,10 @@ from harmonize.record import BodyKind, Gender
 class HumanDataFile:
     """One npz and its habits.
 
-    hands: "misc" | "inside" when `flat_hand_mean` is stated there, "" when it is not stated (relative).
+    hands: "misc" | "inside" when `flat_hand_mean` is stated there, "" when it is not stated (then relative by default).
     points: suffix of the keypoint keys; names: the convention of the annotated points, "" for the body's own joints.
     camera: "meta" (a row each) | "misc" (a constant) | "" (none, and no translation either).
+    has_face: whether jaw, eyes and expression are stored. has_invalid: whether `meta` marks the last row as invalid.
     """
 
     stem: str
@@ -29,18 +30,21 @@ class HumanDataFile:
     points: str = "_smplx"
     names: str = ""
     camera: str = "meta"
+    has_face: bool = True
     has_invalid: bool = False
 
 
 _NEUTRAL: tuple[Gender, ...] = ("neutral",)
 FILES = (
-    HumanDataFile("arctic_p1_train", "train", "smplx", _NEUTRAL, hands="misc", has_invalid=True),
+    HumanDataFile("ubody_intra_train_240409_4_0", "train", "smplx", _NEUTRAL, hands="misc", has_invalid=True),
     HumanDataFile(
         "bedlam_train", "train", "smplx", _NEUTRAL, hands="inside", is_absolute=True, num_betas=11, box_columns=4
     ),
-    HumanDataFile("gta_human2_230406", "train", "smplx", _NEUTRAL),
+    HumanDataFile("studio_take3", "train", "smplx", _NEUTRAL),
+    # Nothing in these files says that their hands are absolute; the data set's description does.
+    HumanDataFile("gta_human2multiple_230406_4_0", "train", "smplx", _NEUTRAL, is_absolute=True, has_face=False),
     HumanDataFile(
-        "talkshow_val",
+        "arctic_p1_val",
         "validation",
         "smplx",
         _NEUTRAL,
@@ -59,6 +63,7 @@ FILES = (
         is_compressed=False,
         points="_smpl",
     ),
+    HumanDataFile("mpii_train", "train", "smplx", _NEUTRAL, hands="misc", points="", names="coco_17"),
     HumanDataFile(
         "eft_coco_all", "train", "smpl", _NEUTRAL, is_compressed=False, points="", names="coco_17", camera=""
     ),

@@ -77,8 +77,8 @@ def record(rng: np.random.Generator, models: BodyModels, sequence: Scene, root: 
             principal_point_px=film.centre_px,
             size=size,
             height_m=1.5 + 0.03 * frame,
-            pitch_rad=0.08 + 0.02 * frame,
-            roll_rad=0.03 * frame,
+            pitch_rad=0.08 + 0.03 * frame,
+            roll_rad=0.05 + 0.06 * frame,
         )
         rotmat = camera.rotmat @ stage_to_world.T
         offset = camera.transl_m - rotmat @ world_origin

@@ -65,7 +65,7 @@ def view(
 
     Such fits have no eyes: the eyes of the person are set straight.
     """
-    turn = Rotation.from_euler("yxz", rng.uniform((-0.9, -0.1, -0.08), (0.9, 0.2, 0.08))).as_matrix()
+    turn = Rotation.from_euler("yxz", rng.uniform((-0.9, -0.2, -0.25), (0.9, 0.3, 0.25))).as_matrix()
     person = replace(person, pose_aa=person.pose_aa.copy())
     person.pose_aa[_EYES] = 0.0
     upright = moved(models, person, Y_UP_TO_Y_DOWN @ turn, np.zeros(3))

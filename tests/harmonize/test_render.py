@@ -69,7 +69,7 @@ def test_nearer_hides_farther_in_any_order(near_first: bool):
 def test_faces_behind_the_camera_and_off_the_picture_are_not_drawn():
     for depth, shift in ((-3.0, 0.0), (3.0, 50.0)):
         vertices, faces = square(0.4, depth)
-        assert (rasterise(vertices + (shift, 0, 0), faces, FOCAL, CENTRE, SIZE).face == -1).all()
+        assert (rasterise(vertices + np.array([shift, 0.0, 0.0]), faces, FOCAL, CENTRE, SIZE).face == -1).all()
 
 
 def test_big_and_small_triangles_agree():
