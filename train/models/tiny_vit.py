@@ -84,4 +84,5 @@ class Block(nn.Module):
         qkv = self.qkv(self.norm_attention(x_bnd)).unflatten(2, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         attended = nn.functional.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2])
         x_bnd = x_bnd + self.out(attended.transpose(1, 2).flatten(2))
-        return x_bnd + self.mlp(self.norm_mlp(x_bnd))
+        x_bnd = x_bnd + self.mlp(self.norm_mlp(x_bnd))
+        return x_bnd
