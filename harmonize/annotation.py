@@ -42,7 +42,10 @@ class RawBody:
     pose_aa: (24 | 52 | 55, 3), joint 0 is global_orient. `hands` says whether the model's mean hand still has to be
     added ("relative"), is already inside ("absolute"), or the pose has no measured hands ("absent").
     betas: (n,), at most 16 are kept. `kid_weight`: interpolation weight of the kid template, 0 for adults.
+    transl_m: (3,) metres, or None where the dataset has no position for the body.
     to_cam: rigid map from the parameters' frame to the OpenCV camera; None when they are in the camera frame already.
+    pelvis_cam_m: (3,) the posed pelvis in the camera frame, where the dataset states it better than transl_m (the 3DPW
+    json); the translation is then derived from it.
     neutral_betas: (10,) the dataset's own refit of the shape to neutral SMPL-X, when it ships one.
     """
 
@@ -50,11 +53,12 @@ class RawBody:
     gender: Gender
     pose_aa: Floats
     betas: Floats
-    transl_m: Floats
+    transl_m: Floats | None
     hands: HandMean
     expression: Floats | None = None
     kid_weight: float = 0.0
     to_cam: RigidTransform | None = None
+    pelvis_cam_m: Floats | None = None
     neutral_betas: Floats | None = None
     has_left_hand: bool = False
     has_right_hand: bool = False

@@ -7,19 +7,19 @@ converted comes back as a `Reject`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from harmonize.annotation import Annotation, RawBody, Reject
-from harmonize.bodies import BodyBatch, BodyModels, NeutralFit, to_neutral
+from harmonize.bodies import BodyBatch, BodyModel, BodyModels, NeutralFit, to_neutral
 from harmonize.convert_points import boxes_of, keypoints_of
 from harmonize.evidence import Evidence, measure
 from harmonize.geometry.frames import change_frame
 from harmonize.geometry.rotations import canonical_aa
-from harmonize.meshes import absolute_hands
+from harmonize.meshes import LEFT_HAND, RIGHT_HAND, absolute_hands
 from harmonize.readers.base import make_key
 from harmonize.record import (
     MAX_SOURCE_BETAS,
@@ -62,7 +62,7 @@ def convert(annotations: Sequence[Annotation], models: BodyModels, mode: BodyMod
     groups: dict[tuple[Any, ...], list[int]] = {}
     for i, annotation in enumerate(annotations):
         if annotation.body is None:
-            results[i] = _assemble(annotation, None, None)
+            results[i] = _assemble(annotation, None)
         elif (problem := _problem(annotation.body)) is not None:
             results[i] = Reject(
                 reason=problem[0], provenance=annotation.provenance, detail=problem[1], numbers=problem[2]
@@ -72,7 +72,7 @@ def convert(annotations: Sequence[Annotation], models: BodyModels, mode: BodyMod
     for rows in groups.values():
         bodies = [annotation.body for annotation in (annotations[i] for i in rows) if annotation.body is not None]
         for i, solved in zip(rows, _solve(bodies, models, mode), strict=True):
-            results[i] = _assemble(annotations[i], solved, models)
+            results[i] = _assemble(annotations[i], solved)
     return [result for result in results if result is not None]
 
 
@@ -83,7 +83,7 @@ def _problem(body: RawBody) -> tuple[str, str, dict[str, float]] | None:
         return "pose-shape", f"expected pose {expected}, found {body.pose_aa.shape}", {}
     if body.betas.ndim != 1 or not 0 < len(body.betas) <= MAX_SOURCE_BETAS:
         return "betas-shape", f"expected 1 to {MAX_SOURCE_BETAS} betas, found {body.betas.shape}", {}
-    for name in ("pose_aa", "betas", "transl_m", "expression", "neutral_betas"):
+    for name in ("pose_aa", "betas", "transl_m", "expression", "pelvis_cam_m", "neutral_betas"):
         value = getattr(body, name)
         if value is not None and not np.isfinite(value).all():
             return "not-finite", name, {"num_not_finite": float((~np.isfinite(value)).sum())}
@@ -111,6 +111,7 @@ class _Solved:
     global_orient_aa: Floats
     transl_m: Floats
     source_joints_m: Floats
+    other_hand_joints_m: Floats | None
     joint_names: tuple[str, ...]
     pose_aa: Floats
     betas: Floats
@@ -126,20 +127,23 @@ def _solve(bodies: list[RawBody], models: BodyModels, mode: BodyMode) -> list[_S
     model = models.get(first.model, first.gender)
     pose = np.stack([absolute_hands(body.pose_aa, body.hands, model) for body in bodies])
     betas = np.stack([body.betas for body in bodies]).astype(np.float64)
-    transl = np.stack([body.transl_m for body in bodies]).astype(np.float64)
+    transl = np.stack([np.zeros(3) if body.transl_m is None else body.transl_m for body in bodies]).astype(np.float64)
     kid = np.array([body.kid_weight for body in bodies]) if first.kid_weight else None
+    rest_pelvis = model.rest_pelvis_m(betas, kid).astype(np.float64)
     moved = [i for i, body in enumerate(bodies) if body.to_cam is not None]
     if moved:
-        pelvis = model.rest_pelvis_m(betas, kid)[moved]
         transforms = [body.to_cam for body in bodies if body.to_cam is not None]
         orient, moved_transl = change_frame(
             pose[moved, 0],
             transl[moved],
-            pelvis,
+            rest_pelvis[moved],
             np.stack([transform.rotmat for transform in transforms]),
             np.stack([transform.transl_m for transform in transforms]),
         )
         pose[moved, 0], transl[moved] = orient, moved_transl
+    for i, body in enumerate(bodies):
+        if body.pelvis_cam_m is not None:
+            transl[i] = body.pelvis_cam_m - rest_pelvis[i]
     expression = np.stack([_expression(body) for body in bodies])
     batch = BodyBatch(
         pose_aa=pose,
@@ -154,6 +158,7 @@ def _solve(bodies: list[RawBody], models: BodyModels, mode: BodyMode) -> list[_S
     fit = to_neutral(batch, model, models, mode, neutral_betas=neutral)
     joints = models.get("smplx", "neutral").joints(fit.batch)
     source_joints = model.joints(batch)
+    other_joints = _other_hand_joints(bodies, batch, model)
     conversion = _conversion(first, mode)
     return [
         _Solved(
@@ -161,6 +166,7 @@ def _solve(bodies: list[RawBody], models: BodyModels, mode: BodyMode) -> list[_S
             global_orient_aa=pose[i, 0],
             transl_m=transl[i],
             source_joints_m=source_joints[i],
+            other_hand_joints_m=None if other_joints is None or body.hands == "absent" else other_joints[i],
             joint_names=model.joint_names,
             joints_m=joints[i],
             conversion=conversion,
@@ -168,6 +174,21 @@ def _solve(bodies: list[RawBody], models: BodyModels, mode: BodyMode) -> list[_S
         )
         for i, body in enumerate(bodies)
     ]
+
+
+def _other_hand_joints(bodies: list[RawBody], batch: BodyBatch, model: BodyModel) -> Floats | None:
+    """The source's joints if every reader had stated the other hand-mean convention; None for SMPL, which has no hands.
+
+    Held against the dataset's own hand points, they show a wrong statement that noisy points would let pass.
+    """
+    if model.hand_mean_aa is None:
+        return None
+    pose = np.array(batch.pose_aa, np.float64)
+    for i, body in enumerate(bodies):
+        sign = 1.0 if body.hands == "absolute" else -1.0
+        pose[i, LEFT_HAND[model.kind]] += sign * model.hand_mean_aa[0]
+        pose[i, RIGHT_HAND[model.kind]] += sign * model.hand_mean_aa[1]
+    return model.joints(replace(batch, pose_aa=pose))
 
 
 def _neutral_row(fit: NeutralFit, i: int) -> dict[str, Any]:
@@ -186,6 +207,11 @@ def _conversion(body: RawBody, mode: BodyMode) -> Conversion:
     return "copy" if mode == "copy" and body.model != "smplx" else "fit"
 
 
+def has_position(body: RawBody) -> bool:
+    """Whether the dataset says where in the camera frame the body is."""
+    return body.transl_m is not None or body.pelvis_cam_m is not None
+
+
 def is_neutral_smplx(body: RawBody) -> bool:
     """Whether the parameters already are neutral SMPL-X with at most 10 betas, whatever the hand convention."""
     return body.model == "smplx" and body.gender == "neutral" and len(body.betas) <= 10 and body.kid_weight == 0.0
@@ -198,14 +224,15 @@ def _expression(body: RawBody) -> Floats:
     return values
 
 
-def _assemble(annotation: Annotation, solved: _Solved | None, models: BodyModels | None) -> Converted:
+def _assemble(annotation: Annotation, solved: _Solved | None) -> Converted:
     size = annotation.image_size_px or (0, 0)
     body = _body(solved) if solved is not None else Body()
-    joints = solved.joints_m if solved is not None else None
+    is_placed = solved is not None and has_position(solved.raw)
+    joints = solved.joints_m if solved is not None and is_placed else None
     keypoints = keypoints_of(annotation, body, joints)
     boxes = boxes_of(annotation, body, joints)
     evidence = Evidence()
-    if solved is not None:
+    if solved is not None and is_placed:
         width, height = boxes.person_xywh_px[2:4]
         diagonal = float(np.hypot(width, height)) if boxes.person_xywh_px[4] > 0 else np.nan
         evidence = measure(
@@ -215,6 +242,7 @@ def _assemble(annotation: Annotation, solved: _Solved | None, models: BodyModels
             annotation.keypoints2d,
             annotation.keypoints3d,
             diagonal,
+            solved.other_hand_joints_m,
         )
     instance = Instance(
         key=make_key(annotation.provenance),
@@ -253,7 +281,7 @@ def _body(solved: _Solved) -> Body:
         right_hand_pose_aa=_f32(pose[40:55]),
         betas=_f32(betas),
         expression=_f32(_expression(raw)),
-        transl_m=_f32(solved.neutral_transl_m),
+        transl_m=_f32(solved.neutral_transl_m) if has_position(raw) else np.zeros(3, np.float32),
         has_body=True,
         has_betas=solved.has_betas,
         has_left_hand=raw.has_left_hand,
@@ -261,8 +289,8 @@ def _body(solved: _Solved) -> Body:
         has_jaw=raw.has_jaw,
         has_eyes=raw.has_eyes,
         has_expression=raw.has_expression,
-        has_transl=True,
-        is_transl_metric=raw.is_transl_metric,
+        has_transl=has_position(raw),
+        is_transl_metric=has_position(raw) and raw.is_transl_metric,
     )
 
 

@@ -114,7 +114,7 @@ def _projected(annotation: Annotation, body: Body, joints_m: Floats | None) -> F
         with np.errstate(invalid="ignore"):
             inside = ((xy >= 0) & (xy <= np.array(annotation.image_size_px))).all(1)
         points[~inside, 2] = 0.0
-    return np.nan_to_num(points)
+    return np.asarray(np.nan_to_num(points))
 
 
 def _person_box(annotation: Annotation, projected: Floats | None) -> tuple[Array, BoxOrigin]:

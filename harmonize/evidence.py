@@ -38,7 +38,9 @@ class Evidence:
     reprojection_px: median over annotated or detected body points, pixels. reprojection_share: the same over the person
     box's diagonal. left_hand_share, right_hand_share: median over a hand's points, over the diagonal of their extent.
     face_share: likewise for the face. exact_px, exact_share: largest distance to exact 2D points, pixels and over the
-    box's diagonal. exact_mm: largest distance to exact 3D points, millimetres.
+    box's diagonal. exact_mm: largest distance to exact 3D points, millimetres. measured_mm: median distance to measured
+    3D points. other_hand_gain: by how much a hand's share would fall (the better of both hands) if the mean hand were
+    added where the source is said to hold absolute hands, or left out where it is said to hold relative ones.
     """
 
     reprojection_px: float = np.nan
@@ -49,6 +51,8 @@ class Evidence:
     exact_px: float = np.nan
     exact_share: float = np.nan
     exact_mm: float = np.nan
+    measured_mm: float = np.nan
+    other_hand_gain: float = np.nan
 
 
 @cache
@@ -84,30 +88,44 @@ def measure(
     keypoints2d: Sequence[NamedPoints],
     keypoints3d: NamedPoints | None,
     box_diagonal_px: float,
+    other_joints_cam_m: Floats | None = None,
 ) -> Evidence:
     """The evidence for one person.
 
-    joints_cam_m: (J, 3) joints of the source's body in the camera frame, named by `joint_names`; `box_diagonal_px` is
-    that of the person box (NaN when there is none).
+    joints_cam_m: (J, 3) joints of the source's body in the camera frame, named by `joint_names`;
+    other_joints_cam_m: the same under the other hand-mean convention, where the source has hands; `box_diagonal_px` is that of the person box
+    (NaN when there is none).
     """
     found: dict[str, float] = {}
-    if camera.has_intrinsics and keypoints2d:
-        projected = project(
-            joints_cam_m.astype(np.float64),
-            camera.focal_px.astype(np.float64),
-            camera.principal_point_px.astype(np.float64),
-            camera.distortion.astype(np.float64),
-        )
+    if camera.has_intrinsics:
         for points in keypoints2d:
-            found |= _measure2d(projected, joint_names, points, box_diagonal_px)
-    if keypoints3d is not None and keypoints3d.is_exact:
+            share = _measure2d(_pixels(joints_cam_m, camera), joint_names, points, box_diagonal_px)
+            if other_joints_cam_m is not None and not points.is_exact:
+                other = _measure2d(_pixels(other_joints_cam_m, camera), joint_names, points, box_diagonal_px)
+                gains = [share[key] - other[key] for key in ("left_hand_share", "right_hand_share") if key in share]
+                if gains:
+                    found["other_hand_gain"] = max(gains)
+            found |= share
+    if keypoints3d is not None:
         at_points, at_joints = _rows(keypoints3d.names, joint_names)
         values = keypoints3d.values[at_points]
         known = values[:, 3] > 0
-        if known.any():
-            distance = np.linalg.norm(values[known, :3] - joints_cam_m[at_joints[known]], axis=1)
-            found["exact_mm"] = float(distance.max() * 1000)
+        if known.sum() >= MIN_POINTS:
+            distance_mm = 1000 * np.linalg.norm(values[known, :3] - joints_cam_m[at_joints[known]], axis=1)
+            if keypoints3d.is_exact:
+                found["exact_mm"] = float(distance_mm.max())
+            else:
+                found["measured_mm"] = float(np.median(distance_mm))
     return Evidence(**found)
+
+
+def _pixels(joints_cam_m: Floats, camera: Camera) -> Floats:
+    return project(
+        joints_cam_m.astype(np.float64),
+        camera.focal_px.astype(np.float64),
+        camera.principal_point_px.astype(np.float64),
+        camera.distortion.astype(np.float64),
+    )
 
 
 def _measure2d(

@@ -44,12 +44,15 @@ class Limits:
     max_exact_share: float = 0.002
     """Exact 2D points: the larger of the two limits counts (float32 text and integer rounding in releases)."""
     max_exact_mm: float = 5.0
+    max_measured_mm: float = 100.0
+    """Median distance to measured 3D joints; regressors and markers sit centimetres from the model's joints."""
     max_fit_error_mm: float = 40.0
     min_shard_evidence: int = 8
     """Fewer instances with evidence say nothing about a shard."""
     max_shard_reprojection_share: float = 0.05
     max_shard_part_share: float = 0.25
-    """Medians over a shard: a forgotten hand mean bends every finger by 0.2 to 0.35 rad."""
+    max_shard_other_hand_gain: float = 0.02
+    """Medians over a shard. The last: hands fit their points better under the other hand-mean convention."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,15 +111,16 @@ def check_shard(evidences: Sequence[Evidence], limits: Limits) -> Violation | No
         "left_hand_share": limits.max_shard_part_share,
         "right_hand_share": limits.max_shard_part_share,
         "face_share": limits.max_shard_part_share,
+        "other_hand_gain": limits.max_shard_other_hand_gain,
     }
     for name, limit in shares.items():
         values = np.array([getattr(evidence, name) for evidence in evidences])
         values = values[~np.isnan(values)]
         if len(values) >= limits.min_shard_evidence and float(np.median(values)) > limit:
             return Violation(
-                f"shard-{name.removesuffix('_share').replace('_', '-')}",
+                f"shard-{name.replace('_', '-')}",
                 "the typical instance misses its own keypoints: a convention is wrong, or the labels are",
-                {"median_share": float(np.median(values)), "limit": limit, "num_instances": float(len(values))},
+                {"median": float(np.median(values)), "limit": limit, "num_instances": float(len(values))},
             )
     return None
 
@@ -236,6 +240,12 @@ def _agreement(evidence: Evidence, limits: Limits) -> Iterator[Violation]:
             "exact-joints",
             "the body misses the dataset's own 3D joints of it: a convention is wrong",
             {"exact_mm": evidence.exact_mm, "limit_mm": limits.max_exact_mm},
+        )
+    if evidence.measured_mm > limits.max_measured_mm:
+        yield Violation(
+            "measured-joints",
+            "the body misses the dataset's measured 3D joints",
+            {"measured_mm": evidence.measured_mm, "limit_mm": limits.max_measured_mm},
         )
     if evidence.reprojection_share > limits.max_reprojection_share:
         yield Violation(

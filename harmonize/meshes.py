@@ -23,7 +23,7 @@ def absolute_hands(pose_aa: Floats, hands: HandMean, model: BodyModel) -> Floats
     zero pose by default. SMPL has no fingers and is returned as it is.
     """
     pose = np.array(pose_aa, np.float64)
-    if model.kind == "smpl" or hands == "absolute":
+    if model.hand_mean_aa is None or hands == "absolute":
         return pose
     left, right = LEFT_HAND[model.kind], RIGHT_HAND[model.kind]
     if hands == "absent":
@@ -71,10 +71,10 @@ def source_batch(instance: Instance, models: BodyModels) -> tuple[BodyBatch, Bod
 
 def body_vertices_m(instance: Instance, models: BodyModels) -> Floats:
     """(10475, 3) vertices of the stored neutral SMPL-X body, camera frame, metres."""
-    return models.get("smplx", "neutral").vertices(neutral_batch(instance))[0]
+    return np.asarray(models.get("smplx", "neutral").vertices(neutral_batch(instance))[0])
 
 
 def source_vertices_m(instance: Instance, models: BodyModels) -> Floats:
     """(V, 3) vertices of the body as annotated, in the source model's topology, camera frame, metres."""
     batch, model = source_batch(instance, models)
-    return model.vertices(batch)[0]
+    return np.asarray(model.vertices(batch)[0])

@@ -193,7 +193,9 @@ class SourceBody(_Part):
 
     model: BodyKind = code(BodyKind, "smplx")
     gender: Gender = code(Gender, "neutral")
-    hand_mean: HandMean = code(HandMean, "absent", doc="whether the model's mean hand must be added to the stored hands")
+    hand_mean: HandMean = code(
+        HandMean, "absent", doc="whether the model's mean hand must be added to the stored hands"
+    )
     conversion: Conversion = code(Conversion, "identity", doc="how Body was made from this body")
     pose_aa: Array = array(MAX_SOURCE_JOINTS, 3, unit="rad", frame="parent joint; joint 0 camera")
     num_joints: int = count()

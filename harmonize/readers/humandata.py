@@ -23,8 +23,8 @@ Known defects (all tolerated, none silently):
     - 3D points may be relative to the pelvis (`misc['kps3d_root_aligned']`, or points not in front of the camera):
       left out.
     - AGORA: the converter made the points with the neutral model whatever the gender, so they are not exact.
-    - Files without `transl` (EFT and older ones) have no place in the camera frame: their people are rejected, see
-      `no-transl`.
+    - Files without `transl` (EFT and older ones) have no place in the camera frame: their people keep pose
+      and shape without a position.
 """
 
 from __future__ import annotations

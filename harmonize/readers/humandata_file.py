@@ -97,12 +97,6 @@ class HumanDataFile:
         reason = self._refusal(row)
         if reason is not None:
             return Reject(reason=reason, provenance=provenance, detail="the file's own meta says so")
-        if self._model is not None and "transl" not in self._params:
-            return Reject(
-                reason="no-transl",
-                provenance=provenance,
-                detail=f"expected {self._model}['transl'], found none: the body has no place in the camera frame",
-            )
         width, height = self._size
         size = None if width is None or height is None else (int(width[row, 0]), int(height[row, 0]))
         points2d = self._row_points(self._points2d, row)
@@ -224,7 +218,7 @@ class HumanDataFile:
             gender=gender or "neutral",
             pose_aa=np.concatenate(pose),
             betas=betas if len(betas) <= 16 else betas[:10],
-            transl_m=p["transl"][row],
+            transl_m=p["transl"][row] if "transl" in p else None,
             hands=("absolute" if p["is_flat"] else "relative") if has_hands else "absent",
             expression=p["expression"][row, :10] if "expression" in p else None,
             kid_weight=kid_weight,

@@ -17,8 +17,8 @@ Known defects:
       label is still right there, so such people are kept without 2D points.
     - A person may be wholly outside the picture; that needs the body's projection and is left to the gate.
     - json: the generator (I2L-MeshNet tool/3DPW/3dpw2coco.py) moved `trans` with the pelvis of a NEUTRAL SMPL, so it
-      is off by (R - I)(J0_neutral - J0_gender), up to centimetres. `joint_cam` is right but was not made from the
-      stored parameters, so it is given as measured points and not as exact ones.
+      is off by (R - I)(J0_neutral - J0_gender), up to centimetres. `joint_cam` is right: its pelvis replaces the
+      translation. Its other joints may come from more than the ten betas stored, so they are measured, not exact.
     - Test is a shared benchmark: never train on it.
 """
 
@@ -149,15 +149,16 @@ class Pw3d(Reader):
         )
         try:
             smpl, lens = field(annotation, "smpl_param"), field(image, "cam_param")
+            joints = floats(annotation, "joint_cam", 24, 3)
             body = RawBody(
                 model="smpl",
                 gender=_gender(field(smpl, "gender")),
                 pose_aa=floats(smpl, "pose", 24, 3),
                 betas=floats(smpl, "shape", -1)[:10],
                 transl_m=floats(smpl, "trans", 3),
+                pelvis_cam_m=joints[0],
                 hands="absent",
             )
-            joints = floats(annotation, "joint_cam", 24, 3)
             projected = np.column_stack([floats(annotation, "joint_img", 24, 2), joints[:, 2] > 0])
             detected = floats(annotation, "openpose_result", 18, 3)
             person_box = scaled(box(floats(annotation, "bbox", 4)), 1 / JSON_BOX_PADDING)

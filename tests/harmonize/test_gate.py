@@ -94,6 +94,7 @@ def test_joints_behind_and_beside_the_picture() -> None:
     [
         ("exact-reprojection", {"exact_px": 2.0, "exact_share": 0.01}),
         ("exact-joints", {"exact_mm": 6.0}),
+        ("measured-joints", {"measured_mm": 120.0}),
         ("reprojection", {"reprojection_px": 60.0, "reprojection_share": 0.2}),
         ("left-hand-reprojection", {"left_hand_share": 0.9}),
         ("right-hand-reprojection", {"right_hand_share": 0.9}),
@@ -127,10 +128,13 @@ def test_a_shard_is_judged_by_its_median() -> None:
     assert check_shard([good] * 10 + [bad] * 5, Limits()) is None
     violation = check_shard([good] * 5 + [bad] * 10, Limits())
     assert violation is not None
-    assert violation.reason == "shard-left-hand"
+    assert violation.reason == "shard-left-hand-share"
     assert violation.numbers["num_instances"] == 15
     assert check_shard([bad] * 7, Limits()) is None, "seven instances say nothing"
     assert check_shard([Evidence()] * 100, Limits()) is None
+    other = check_shard([Evidence(left_hand_share=0.1, other_hand_gain=0.09)] * 8, Limits())
+    assert other is not None
+    assert other.reason == "shard-other-hand-gain"
 
 
 def test_parts_of_names() -> None:

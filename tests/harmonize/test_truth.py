@@ -54,7 +54,7 @@ def identity(item: Any) -> tuple[str, str, str, str]:
 
 
 def truths(truth: Any, form: str) -> dict[tuple[str, str, str, str], Any]:
-    return {identity(person): person for person in truth.people if getattr(person, "form", form) == form}
+    return {identity(person): person for person in truth.people if person.form in ("", form)}
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +142,8 @@ def flip_axes(body: RawBody, models: Any) -> RawBody:
     pose = np.array(body.pose_aa, np.float64)
     turn = Rotation.from_rotvec([np.pi, 0, 0])
     pose[0] = (turn * Rotation.from_rotvec(pose[0])).as_rotvec()
-    return replace(body, pose_aa=pose, transl_m=np.asarray(body.transl_m) * [1, -1, -1])
+    wrong = replace(body, pose_aa=pose, transl_m=np.asarray(body.transl_m) * [1, -1, -1])
+    return wrong if body.pelvis_cam_m is None else replace(wrong, pelvis_cam_m=body.pelvis_cam_m * [1, -1, -1])
 
 
 def mirror(body: RawBody, models: Any) -> RawBody:
@@ -151,7 +152,8 @@ def mirror(body: RawBody, models: Any) -> RawBody:
         return replace(
             body, to_cam=RigidTransform(rotmat=body.to_cam.rotmat, transl_m=body.to_cam.transl_m * [-1, 1, 1])
         )
-    return replace(body, transl_m=np.asarray(body.transl_m) * [-1, 1, 1])
+    wrong = replace(body, transl_m=np.asarray(body.transl_m) * [-1, 1, 1])
+    return wrong if body.pelvis_cam_m is None else replace(wrong, pelvis_cam_m=body.pelvis_cam_m * [-1, 1, 1])
 
 
 def swap_hand_mean(body: RawBody, models: Any) -> RawBody:
@@ -162,6 +164,8 @@ def drop_pelvis_offset(body: RawBody, models: Any) -> RawBody:
     """The frame change applied to the translation alone; without one, the translation read as the pelvis."""
     kid = np.array([body.kid_weight]) if body.kid_weight else None
     pelvis = models.get(body.model, body.gender).rest_pelvis_m(np.asarray(body.betas)[None], kid)[0]
+    if body.pelvis_cam_m is not None:
+        return replace(body, pelvis_cam_m=np.asarray(body.pelvis_cam_m) - pelvis)
     if body.to_cam is None:
         return replace(body, transl_m=np.asarray(body.transl_m) - pelvis)
     rotmat, offset = body.to_cam.rotmat, body.to_cam.transl_m
@@ -189,6 +193,16 @@ def degrees(body: RawBody, models: Any) -> RawBody:
 BREAKS = (flip_axes, mirror, swap_hand_mean, drop_pelvis_offset, transpose_rotation, swap_gender, degrees)
 
 
+def misplaced(annotation: Annotation, result: Converted, person: Any, models: Any) -> float:
+    """Median distance of the broken body's 22 joints from the truth, in pixels over the true body's diagonal."""
+    batch, model = source_batch(result.instance, models)
+    camera = annotation.camera
+    pixels = project(model.joints(batch)[0, :22], camera.focal_px, camera.principal_point_px)
+    true = person.joints_px[:22]
+    distance = np.nan_to_num(np.linalg.norm(pixels - true, axis=1), nan=np.inf)
+    return float(np.median(distance) / np.linalg.norm(np.ptp(person.joints_px, axis=0)))
+
+
 def is_exact(annotation: Annotation) -> bool:
     return any(points.is_exact for points in annotation.keypoints2d) or (
         annotation.keypoints3d is not None and annotation.keypoints3d.is_exact
@@ -210,21 +224,25 @@ def test_a_broken_convention_is_caught(
         kept = [a for a in kept if a.body is not None and a.body.hands != "absent"]
         if not kept:
             pytest.skip("the source has no hands")
+    if break_it is transpose_rotation:  # a half turn is its own transpose
+        kept = [
+            a for a in kept if a.body.to_cam is None or not np.allclose(a.body.to_cam.rotmat, a.body.to_cam.rotmat.T)
+        ]
+    assert kept
     broken = [replace(a, body=break_it(a.body, standin)) for a in kept]
-    results = convert(broken, standin)
-    passed = []
-    for annotation, result in zip(broken, results, strict=True):
+    passed, evidences = [], []
+    for annotation, result in zip(broken, convert(broken, standin), strict=True):
         if isinstance(result, Reject):
             continue
         person = expected[identity(annotation)]
         vertices = source_vertices_m(result.instance, standin)
         error_mm = 1000 * np.linalg.norm(vertices - person.vertices_cam_m, axis=1).max()
         assert error_mm > 0.1, "the truth test does not see this mistake"
+        evidences.append(result.evidence)
         if check(result, Limits()) is None:
-            passed.append((annotation, result))
-    exact = [annotation for annotation, _ in passed if is_exact(annotation)]
-    assert not exact, [identity(annotation) for annotation in exact]
-    if break_it is swap_gender:
-        return  # annotated points are noisier than a gender is tall: only exact points can tell
-    shard_problem = check_shard([result.evidence for _, result in passed], Limits())
-    assert len(passed) <= len(kept) // 2 or shard_problem is not None
+            passed.append((annotation, misplaced(annotation, result, person, standin)))
+    assert not [identity(annotation) for annotation, _ in passed if is_exact(annotation)]
+    if break_it is swap_hand_mean:
+        assert len(passed) < 8 or check_shard(evidences, Limits()) is not None
+    # Annotated points bound a body within their noise: what is misplaced beyond it must not pass.
+    assert [share for _, share in passed if share > 0.12] == []

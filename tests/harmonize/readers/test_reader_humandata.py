@@ -289,12 +289,15 @@ def test_constant_camera_of_misc(tmp_path: Path) -> None:
     assert not person.body.is_transl_metric
 
 
-def test_a_body_without_translation_is_a_reject(tmp_path: Path) -> None:
+def test_a_body_without_translation_keeps_its_pose(tmp_path: Path) -> None:
     params = smplx()
     del params["transl"]
     results = read(write(tmp_path, content(smplx=params)))
-    assert {result.reason for result in results if isinstance(result, Reject)} == {"no-transl"}
     assert len(results) == NUM
+    for result in results:
+        assert isinstance(result, Annotation)
+        assert result.body is not None
+        assert result.body.transl_m is None
 
 
 def test_row_filters_of_ubody(tmp_path: Path) -> None:
@@ -382,5 +385,6 @@ def test_real_prerelease_files(tmp_path: Path) -> None:
     h36m = found["sample_h36m_train.npz"]
     assert h36m.provenance.image_path == "S7/images/S7_Eating_1.60457274/S7_Eating_1.60457274_002856.jpg"
     [test] = read(HumanData(tmp_path), "test")
-    assert isinstance(test, Reject)
-    assert test.reason == "no-transl", "3DPW's record has pose and shape, but no place"
+    assert isinstance(test, Annotation)
+    assert test.body is not None
+    assert test.body.transl_m is None, "3DPW's record has pose and shape, but no place"
