@@ -92,9 +92,9 @@ def measure(
 ) -> Evidence:
     """The evidence for one person.
 
-    joints_cam_m: (J, 3) joints of the source's body in the camera frame, named by `joint_names`;
-    other_joints_cam_m: the same under the other hand-mean convention, where the source has hands; `box_diagonal_px` is that of the person box
-    (NaN when there is none).
+    joints_cam_m: (J, 3) joints of the source's body in the camera frame, named by `joint_names`.
+    other_joints_cam_m: the same under the other hand-mean convention, where the source has hands.
+    box_diagonal_px: of the person box; NaN when there is none.
     """
     found: dict[str, float] = {}
     if camera.has_intrinsics:
