@@ -1,8 +1,8 @@
 """3DPW in miniature: pictures, the official pickles (form "pickle") and the parsed jsons (form "json").
 
 The official sequences hold gendered SMPL in a world frame of arbitrary up and a camera that moves; the jsons hold the
-same people in the camera frame. One person of the jsons carries the release's own defect in `trans`, and the truth is
-then the mesh as annotated; all others are exact, and `joint_cam` is exact for all.
+same people in the camera frame. Every second person of the jsons carries the release's own defect in `trans`, the
+others are exact; `joint_cam` is exact for all.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from harmonize.miniatures import python2
 from harmonize.miniatures.points import Floats, is_inside, padded, tight_box
 from harmonize.miniatures.pw3d_film import NUM_FRAMES, Film, Scene, record, true_person
 from harmonize.miniatures.truth import TruePerson, Truth
-from harmonize.miniatures.world import joints_of, moved, project, rest_pelvis_of
+from harmonize.miniatures.world import joints_of, moved, rest_pelvis_of
 from harmonize.record import Gender
 
 DEFECT = "trans carries the generator's neutral-pelvis offset, joint_cam does not"
@@ -70,11 +70,11 @@ def write_pw3d(root: Path, *, seed: int = 0, people: int = 24, models: BodyModel
                 truth.append(replace(true, is_kept=not hint, reject_hint=hint))
                 if not is_aligned or not is_inside(true.joints_px[:24], sequence.size).any():
                     continue
-                offset = _generator_offset(models, film, frame, track) if annotation_id == 1 else np.zeros(3)
+                offset = _generator_offset(models, film, frame, track) if annotation_id % 2 else np.zeros(3)
                 annotation, fit = _annotation(models, film, frame, track, true, offset)
                 content["annotations"].append({"id": annotation_id, "image_id": image_id} | annotation)
                 fits[sequence.split][str(annotation_id)] = fit
-                truth.append(_as_parsed(true, offset))
+                truth.append(replace(true, form="json", note=DEFECT if offset.any() else ""))
                 annotation_id += 1
             image_id += 1
     for split, people_of in fits.items():
@@ -131,19 +131,6 @@ def _generator_offset(models: BodyModels, film: Film, frame: int, track: int) ->
     person = film.world[track][frame]
     too_far = rest_pelvis_of(models, replace(person, gender="neutral")) - rest_pelvis_of(models, person)
     return np.asarray((film.world_to_cam[frame, :3, :3] - np.eye(3)) @ too_far)
-
-
-def _as_parsed(true: TruePerson, offset_m: Floats) -> TruePerson:
-    """The person as the parsed json states it."""
-    joints = true.joints_cam_m + offset_m
-    return replace(
-        true,
-        form="json",
-        note=DEFECT if offset_m.any() else "",
-        vertices_cam_m=true.vertices_cam_m + offset_m,
-        joints_cam_m=joints,
-        joints_px=project(joints, true.focal_px, true.principal_point_px),
-    )
 
 
 def _annotation(

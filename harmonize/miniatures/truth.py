@@ -19,7 +19,8 @@ class TruePerson:
 
     split, sequence, frame, person: the identifiers that a reader puts into `Provenance`.
     form: the annotation form that lists this person; "" when the miniature has only one.
-    is_kept: whether a reader must hand the person over; `reject_hint` says why not ("" when kept).
+    is_kept: whether a reader must hand the person over, placed in the camera frame; `reject_hint` says why not ("" when
+    kept). For "no-transl" the raw files lack the place, for "no-detection" the 2D points: what to do then is a policy.
     note: what is special about a person ("" for nothing), for instance a known defect of the release, kept on purpose.
     kind, gender: the body model of the annotation; the mesh below is that model's, in the camera frame.
     has_body: whether the raw files hold body parameters of this person; the mesh is true in any case.
