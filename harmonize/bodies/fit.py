@@ -11,9 +11,11 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from harmonize.bodies.mesh_fit import NUM_BETAS, REGULARISER, MeshFitter
 from harmonize.bodies.models import BodyBatch, BodyModel, BodyModels, Floats, Floats64
+from harmonize.bodies.threads import exact_inference
 from harmonize.bodies.transfer import Surface, Transfer, cached_transfer, nearest_surface
 
 _MESHES_AT_ONCE = 64
@@ -105,10 +107,11 @@ def _shape_map(source: BodyModel, neutral: BodyModel) -> tuple[Floats64, Floats6
     """
     own_template, own_directions = source.about_pelvis()
     template, directions = neutral.about_pelvis(NUM_BETAS)
-    system = directions.reshape(-1, NUM_BETAS)
-    gram = system.T @ system + REGULARISER * np.eye(NUM_BETAS)
-    offsets = np.column_stack([(own_template - template).ravel(), own_directions.reshape(len(system), -1)])
-    solved = np.asarray(np.linalg.solve(gram, system.T @ offsets), np.float64)
+    offsets = np.concatenate([(own_template - template)[:, :, None], own_directions], axis=2)
+    with exact_inference():
+        system = torch.tensor(directions).flatten(0, 1)
+        gram = system.T @ system + REGULARISER * torch.eye(NUM_BETAS, dtype=torch.float64)
+        solved = torch.linalg.solve(gram, system.T @ torch.tensor(offsets).flatten(0, 1)).numpy()
     return solved[:, 0], solved[:, 1:]
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.sparse import csr_matrix
 from torch import Tensor, nn
 
 from harmonize.bodies.files import ModelArrays
@@ -35,8 +36,9 @@ class BodyJoints(nn.Module):
     """Maps parameters to the joints that the `smplx` package returns: K = 144 (SMPL-X, with contour), 73 or 45.
 
     `directions` (V,3,N) holds every shape-like direction in the order of the coefficients. Float32 results agree with
-    a full forward pass within 1e-5 m and, on one machine, do not depend on the number of threads beyond that; the
-    contour landmarks of a head whose yaw lies within rounding of a half degree may come from the neighbouring row.
+    a full forward pass within 1e-5 m; batch size and number of threads change last bits only (`BodyModel.joints` fixes
+    the threads). The contour landmarks of a head whose yaw lies within rounding of a half degree may come from the
+    neighbouring row.
     """
 
     rest_joints: Tensor
@@ -69,11 +71,11 @@ class BodyJoints(nn.Module):
         def keep(name: str, values: npt.NDArray[Any], dtype: torch.dtype = torch.float32) -> None:
             self.register_buffer(name, torch.tensor(np.ascontiguousarray(values)).to(dtype), persistent=False)
 
-        regressor = arrays.regressor.astype(np.float64)
+        regressor = csr_matrix(arrays.regressor.astype(np.float64))
         num_coefficients = directions.shape[2]
         keep("rest_joints", regressor @ arrays.template)
-        joint_directions = np.einsum("jv,vcn->njc", regressor, directions, optimize=True)
-        keep("joint_directions", joint_directions.reshape(num_coefficients, -1))
+        joint_directions = (regressor @ directions.reshape(len(directions), -1)).reshape(-1, num_coefficients)
+        keep("joint_directions", joint_directions.T)
         # Points keep their vertices in the last axis (3,U): that is the long one, so arithmetic on it is fast.
         keep("rest_points", arrays.template[used].T)
         keep("point_directions", directions[used].transpose(2, 1, 0).reshape(num_coefficients, -1))

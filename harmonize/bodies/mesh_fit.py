@@ -18,6 +18,7 @@ from smplfitter.pt import BodyModel as FitterModel
 from torch import Tensor
 
 from harmonize.bodies.models import BodyModel
+from harmonize.bodies.threads import exact_inference
 
 Floats32 = npt.NDArray[np.float32]
 
@@ -51,7 +52,7 @@ class MeshFitter:
         each body the one with the smaller error is returned.
         """
         results = []
-        with torch.inference_mode():
+        with exact_inference():
             weights = torch.tensor(is_valid[self._rows].astype(np.float32))
             for start in range(0, len(points), _BODIES_AT_ONCE):
                 some = slice(start, start + _BODIES_AT_ONCE)
@@ -100,19 +101,18 @@ def _reduced(neutral: BodyModel, rows: npt.NDArray[np.int64]) -> FitterModel:
 
     Joints come with the file, because the kept vertices cannot regress them.
     """
-    directions = neutral.directions.numpy()[:, :, :NUM_BETAS]
-    regressor = neutral.regressor.numpy()
+    joint_directions = neutral.joints_module.joint_directions.numpy().reshape(-1, neutral.num_joints, 3)
     with tempfile.TemporaryDirectory() as folder:
         np.savez(
             Path(folder) / "SMPLX_NEUTRAL.npz",
             allow_pickle=False,
             v_template=neutral.template.numpy()[rows],
-            shapedirs=directions[rows],
+            shapedirs=neutral.directions.numpy()[rows, :, :NUM_BETAS],
             posedirs=neutral.correctives.numpy().T.reshape(neutral.num_vertices, 3, -1)[rows],
             weights=neutral.weights.numpy()[rows],
-            J_regressor=regressor[:, rows],
-            J_template=regressor @ neutral.template.numpy(),
-            J_shapedirs=np.einsum("jv,vcn->jcn", regressor, directions, optimize=True),
+            J_regressor=neutral.regressor.numpy()[:, rows],
+            J_template=neutral.joints_module.rest_joints.numpy(),
+            J_shapedirs=joint_directions[:NUM_BETAS].transpose(1, 2, 0),
             f=neutral.faces,
             kintree_table=np.stack([np.array(neutral.parents), np.arange(neutral.num_joints)]),
         )

@@ -27,6 +27,7 @@ from harmonize.bodies.files import (
 )
 from harmonize.bodies.joints import BodyJoints
 from harmonize.bodies.standin import standin_root
+from harmonize.bodies.threads import exact_inference
 from harmonize.errors import MissingBodyModelError, UsageError
 from harmonize.raw.npz import load_npy
 from harmonize.raw.paths import sha256_file
@@ -105,7 +106,7 @@ class BodyModel:
         """The posed mesh (B,V,3) in metres, by the `smplx` package's linear blend skinning."""
         pose, coefficients, transl = self._tensors(batch)
         out = np.empty((len(pose), self.num_vertices, 3), np.float32)
-        with torch.inference_mode():
+        with exact_inference():
             for start in range(0, len(pose), _MESHES_AT_ONCE):
                 some = slice(start, start + _MESHES_AT_ONCE)
                 mesh, _ = lbs(
@@ -124,7 +125,7 @@ class BodyModel:
     def joints(self, batch: BodyBatch) -> Floats32:
         """The joints that the `smplx` package returns (B,K,3) in metres, without the mesh; K = 144, 73 or 45."""
         pose, coefficients, transl = self._tensors(batch)
-        with torch.inference_mode():
+        with exact_inference():
             groups = [slice(at, at + _JOINTS_AT_ONCE) for at in range(0, max(len(pose), 1), _JOINTS_AT_ONCE)]
             parts = [self.joints_module(pose[some], coefficients[some], transl[some]) for some in groups]
             return np.asarray(torch.cat(parts).numpy())
@@ -133,8 +134,8 @@ class BodyModel:
         """The pelvis of the unposed body (B,3): transl moves it, global_orient turns the body about it."""
         coefficients = self.coefficients(betas, None, kid_weight)
         module = self.joints_module
-        pelvis = module.rest_joints[0] + coefficients @ module.joint_directions[:, :3]
-        return np.asarray(pelvis.numpy())
+        with exact_inference():
+            return np.asarray((module.rest_joints[0] + coefficients @ module.joint_directions[:, :3]).numpy())
 
     def about_pelvis(self, num_betas: int | None = None) -> tuple[Floats64, Floats64]:
         """The rest mesh with its pelvis at the origin: template (V,3) and directions (V,3,N), float64.
@@ -144,7 +145,9 @@ class BodyModel:
         template = self.template.numpy().astype(np.float64)
         directions = self.directions.numpy()[:, :, :num_betas].astype(np.float64)
         pelvis = self.regressor[0].numpy().astype(np.float64)
-        return template - pelvis @ template, directions - np.einsum("v,vcn->cn", pelvis, directions)
+        # einsum, unlike a BLAS product, adds up in one order whatever the number of threads.
+        at_template, per_direction = np.einsum("v,vc->c", pelvis, template), np.einsum("v,vcn->cn", pelvis, directions)
+        return template - at_template, directions - per_direction
 
     def coefficients(self, betas: Floats, expression: Floats | None, kid_weight: Floats | None) -> Tensor:
         """What `joints_module` takes (B,N): betas, expression and kid weight, each where the model puts it.

@@ -87,6 +87,21 @@ def test_result_does_not_depend_on_the_batch(standin: BodyModels) -> None:
     np.testing.assert_allclose(model.joints(batch)[140], model.joints(alone)[0], atol=2e-6)
 
 
+def test_no_bit_depends_on_the_number_of_threads(standin: BodyModels) -> None:
+    model, threads = standin.get("smplx", "female"), torch.get_num_threads()
+    batch = random_batch(model, 130)
+    results = []
+    try:
+        for number in (1, 2):
+            torch.set_num_threads(number)
+            results.append((model.joints(batch), model.vertices(batch)))
+            assert torch.get_num_threads() == number
+    finally:
+        torch.set_num_threads(threads)
+    for one, two in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
 def test_empty_batch(standin: BodyModels) -> None:
     for kind in KINDS:
         model = standin.get(kind, "neutral")
