@@ -155,10 +155,26 @@ def named_query(name: str) -> str:
     return (_QUERIES / f"{name}.sql").read_text(encoding="utf-8")
 
 
-def pool(con: duckdb.DuckDBPyConnection) -> Pool:
-    """What can be chosen from: each dataset and split with samples, and the shards with their plan digests."""
-    sources = query(con, "SELECT dataset, split, num_samples FROM datasets WHERE num_samples > 0 ORDER BY ALL").rows
-    shards = query(con, "SELECT shard, plan_digest FROM shards ORDER BY shard").rows
+def pool(con: duckdb.DuckDBPyConnection, *, splits: Sequence[str] = ("train",)) -> Pool:
+    """What can be chosen from: the splits of these names that have samples, and their shards with plan digests.
+
+    Only training splits unless asked otherwise: what is evaluated on must not get into a mixture by default.
+
+    Raises:
+        UsageError: no dataset of the store has samples in these splits; the message lists those there are.
+    """
+    in_splits = "list_contains($splits, split) AND num_samples > 0"
+    wanted = {"splits": list(splits)}
+    sources = query(
+        con, f"SELECT dataset, split, num_samples FROM datasets WHERE {in_splits} ORDER BY ALL", wanted
+    ).rows
+    shards = query(con, f"SELECT shard, plan_digest FROM shards WHERE {in_splits} ORDER BY shard", wanted).rows
+    if not sources:
+        found = query(con, "SELECT dataset || '/' || split FROM datasets WHERE num_samples > 0 ORDER BY ALL").rows
+        raise UsageError(
+            f"pool: expected samples in the splits {', '.join(splits)}, found {', '.join(row[0] for row in found)}",
+            fix="ingest a training split, or name other splits",
+        )
     return Pool(
         sources=tuple(Source(dataset=dataset, split=split, num_available=int(num)) for dataset, split, num in sources),
         shards=tuple(ShardRef(shard=shard, digest=digest) for shard, digest in shards),

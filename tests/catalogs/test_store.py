@@ -76,14 +76,15 @@ def test_values_are_those_of_the_record(con: duckdb.DuckDBPyConnection) -> None:
     assert row[2:] == (True, [300.0, 300.0], "keypoints", 160)
 
 
-def test_pool_names_sources_and_shards(con: duckdb.DuckDBPyConnection) -> None:
-    found = pool(con)
-    assert [(source.name, source.num_available) for source in found.sources] == [
-        ("agora/validation", 3),
-        ("pw3d/train", 7),
-    ]
-    assert [ref.shard for ref in found.shards] == ["agora-validation-000000", "pw3d-train-000000", "pw3d-train-000001"]
-    assert all(len(ref.digest) == 64 for ref in found.shards)
+def test_pool_names_sources_and_shards_of_training_splits_only(con: duckdb.DuckDBPyConnection) -> None:
+    train, both = pool(con), pool(con, splits=("train", "validation"))
+    assert [(source.name, source.num_available) for source in train.sources] == [("pw3d/train", 7)]
+    assert [ref.shard for ref in train.shards] == ["pw3d-train-000000", "pw3d-train-000001"]
+    assert [source.name for source in both.sources] == ["agora/validation", "pw3d/train"]
+    assert both.shards[0].shard == "agora-validation-000000"
+    assert all(len(ref.digest) == 64 for ref in both.shards)
+    with pytest.raises(UsageError, match="splits test, found agora/validation, pw3d/train"):
+        pool(con, splits=("test",))
 
 
 # What is finished, and only that
