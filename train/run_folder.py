@@ -77,5 +77,5 @@ def plot_losses(losses: Mapping[str, tuple[float, ...]], path: Path) -> None:
     axis.set_xlabel("step")
     axis.set_ylabel("mean squared difference")
     axis.grid(alpha=0.3)
-    axis.legend(title="loss")
+    figure.legend(title="loss", loc="outside right upper")
     figure.savefig(path, format="png")
