@@ -123,7 +123,11 @@ def write_shard(
         )
         spans.append(span)
     table = rejects_table([StagedReject(stage="gate", reject=reject) for reject in rejects])
-    contents_of = {TAR: b"".join(spans) + END, INDEX: to_parquet(index_table(rows, vectors)), REJECTS: to_parquet(table)}
+    contents_of = {
+        TAR: b"".join(spans) + END,
+        INDEX: to_parquet(index_table(rows, vectors)),
+        REJECTS: to_parquet(table),
+    }
     plan = {"body_models": {"is_standin": is_standin}, "seed": [instance.key for instance in instances]}
     manifest = Manifest(
         format_version=FORMAT_VERSION,
