@@ -11,7 +11,7 @@ import sys
 from types import FrameType
 from typing import NoReturn
 
-from cyclopts import App
+from cyclopts import App, CycloptsError
 
 from harmonize.errors import EhpsError
 from pipelines.commands.datasets import datasets
@@ -30,7 +30,7 @@ app = App(
     help="Expressive human pose and shape data: ingest, verify, query, choose a mixture, train on it.\n\n"
     "Exit codes: 0 done, 1 user error, 2 data failed a check, 3 interrupted and resumable.",
     suppress_keyboard_interrupt=False,
-    help_on_error=False,
+    exit_on_error=False,
 )
 for command in (demo, datasets, ingest, verify, query, view, propose, train):
     app.command(command, sort_key=0)
@@ -41,6 +41,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _as_keyboard_interrupt)
     try:
         app()
+    except CycloptsError:
+        sys.exit(1)  # its message is on stderr already
     except EhpsError as error:
         _leave(str(error), error.exit_code)
     except KeyboardInterrupt:

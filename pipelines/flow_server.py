@@ -1,8 +1,8 @@
 """The temporary Prefect server of one process, on a free loopback port.
 
 Prefect can start one itself, but that one shares our process group and outlives us: Ctrl-C ends it before the flow,
-which then tries for over a minute to report to it, and after a kill -9 it runs on for ever. Ours ignores Ctrl-C and ends
-with us.
+which then tries for over a minute to report to it, and after a kill -9 it runs on for ever. Ours ignores Ctrl-C and
+ends with us.
 """
 
 from __future__ import annotations

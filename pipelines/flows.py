@@ -5,6 +5,7 @@ Prefect reads its settings when it is imported, so only functions here import it
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -46,6 +47,8 @@ def quiet_prefect() -> None:
     }
     for name, value in settings.items():
         os.environ.setdefault(name, value)
+    # It warns at exit while it delivers its last events, and then delivers them.
+    logging.getLogger("EventsWorker").setLevel(logging.ERROR)
 
 
 def run_flow(jobs: Sequence[IngestJob], num_workers: int) -> list[SplitSummary]:
@@ -68,13 +71,13 @@ def run_flow(jobs: Sequence[IngestJob], num_workers: int) -> list[SplitSummary]:
     def plan(i: int) -> SplitWork:
         return plan_split(jobs[i])
 
-    runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(num_workers)
+    runner: Any = ThreadPoolTaskRunner(num_workers)
 
     @flow(name="ingest", flow_run_name=run_name, task_runner=runner)
     def ingest() -> list[SplitSummary]:
         splits = [plan(i) for i in range(len(jobs))]
         works = tasks_of(splits)
-        with _workers(works, num_workers) as workers:
+        with Workers(make_shards, works, num_workers) as workers, _shown(works, workers):
 
             @task(name="shards", cache_policy=NO_CACHE)
             def shards(i: int) -> TaskResult:
@@ -94,9 +97,8 @@ def run_flow(jobs: Sequence[IngestJob], num_workers: int) -> list[SplitSummary]:
 
 
 @contextmanager
-def _workers(works: Sequence[TaskWork], num_workers: int) -> Iterator[Workers[TaskWork, TaskResult]]:
-    """Worker processes, with their progress shown while they are at work."""
-    workers = Workers(make_shards, works, num_workers)
+def _shown(works: Sequence[TaskWork], workers: Workers[TaskWork, TaskResult]) -> Iterator[None]:
+    """Show the progress of the workers meanwhile."""
     is_over = threading.Event()
     with meter_of(works) as meter:
 
@@ -107,11 +109,7 @@ def _workers(works: Sequence[TaskWork], num_workers: int) -> Iterator[Workers[Ta
         thread = threading.Thread(target=show, daemon=True)
         thread.start()
         try:
-            yield workers
-            workers.close()
-        except BaseException:
-            workers.stop()
-            raise
+            yield
         finally:
             is_over.set()
             thread.join()

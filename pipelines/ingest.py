@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from harmonize.shards.plan import IngestJob
-from pipelines.work import SplitSummary, finish, meter_of, plan_split, run_inline, tasks_of
+from pipelines.work import SplitSummary, check, finish, meter_of, plan_split, run_inline, tasks_of
 
 Runner = Literal["local", "inline"]
 
@@ -17,9 +17,11 @@ def ingest(jobs: Sequence[IngestJob], *, runner: Runner, num_workers: int) -> li
     inline: in this process, one task after the other, for debugging and for tests.
 
     Raises:
-        EhpsError: see `plan_split`, `results_of` and `finish`. Finished shards are kept and not made again.
+        EhpsError: see `check`, `plan_split`, `results_of` and `finish`. Finished shards are kept and not made again.
         KeyboardInterrupt: Ctrl-C or SIGTERM; nothing half-written is left.
     """
+    for job in jobs:
+        check(job)
     if runner == "local":
         from pipelines.flows import run_flow
 

@@ -9,12 +9,16 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from harmonize.bodies import BodyModels
+from harmonize.bodies.models import STANDIN
+from harmonize.errors import UsageError
 from harmonize.evidence import part_of
 from harmonize.geometry.cameras import project
 from harmonize.keypoints import SMPLX_144
 from harmonize.meshes import body_vertices_m
 from harmonize.record import Instance
 from harmonize.render import render
+from harmonize.shards.decode import decode_rgb
+from harmonize.shards.read import Sample, Store
 
 Picture = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.floating[Any]]
@@ -28,19 +32,42 @@ COLOURS: dict[str, Colour] = {
     "left_hand": (60, 190, 255),
     "right_hand": (255, 90, 90),
     "face": (120, 230, 120),
+    "other": (200, 120, 255),
 }
+"""By part of the body; "other" are points of the dataset that no SMPL-X joint corresponds to."""
+
 MESH = (0.45, 0.66, 0.85)
 MESH_ALPHA = 0.85
 INK: Colour = (30, 30, 30)
 
 
-def view_picture(instance: Instance, stored: Picture | None, models: BodyModels) -> Picture:
-    """Two panels and a legend: left the dataset's 2D keypoints and boxes, right the mesh of the stored body.
+def models_of(store: Store, sample: Sample, spec: str | None) -> BodyModels:
+    """The body models that a sample was made with: the stand-in, or those that `spec` (see `BodyModels.open`) names.
 
-    stored: (H, W, 3) RGB, the stored picture; None draws on grey.
+    Raises:
+        MissingBodyModelError: real ones are needed and not given.
+        UsageError: a sample made with the stand-in is to be drawn with real models, or the other way round.
     """
-    if stored is None:
+    origin = sample.instance.provenance
+    is_standin = next(
+        manifest.is_standin
+        for manifest in store.manifests()
+        if (manifest.dataset, manifest.split) == (origin.dataset, origin.split)
+    )
+    models = BodyModels.open(STANDIN if is_standin and spec is None else spec)
+    if models.is_standin != is_standin:
+        made, given = ("the stand-in", "real models") if is_standin else ("real models", "the stand-in")
+        raise UsageError(f"{sample.instance.key} was made with {made}, not with {given}", fix="change --body-models")
+    return models
+
+
+def view_picture(sample: Sample, models: BodyModels) -> Picture:
+    """Two panels and a legend: left the dataset's 2D keypoints and boxes, right the mesh of the stored body."""
+    instance = sample.instance
+    if sample.picture is None:
         stored = np.full((instance.image.height_px, instance.image.width_px, 3), 128, np.uint8)
+    else:
+        stored = decode_rgb(sample.picture, sample.extension, instance.key)
     scale = PANEL_PX / stored.shape[0]
     left = _scaled(stored, scale)
     _draw_annotation(left, instance, scale)
@@ -48,7 +75,7 @@ def view_picture(instance: Instance, stored: Picture | None, models: BodyModels)
     lines = [instance.key, _about_body(instance, models)]
     font = ImageFont.load_default(14)
     legend_px = 18 * (len(lines) + 1) + 12
-    width = max(left.width + right.width + 8, 560)
+    width = max(left.width + right.width + 8, 700)
     sheet = Image.new("RGB", (width, PANEL_PX + legend_px), (255, 255, 255))
     sheet.paste(left, (0, 0))
     sheet.paste(right, (left.width + 8, 0))
@@ -56,7 +83,7 @@ def view_picture(instance: Instance, stored: Picture | None, models: BodyModels)
     x = 8
     for name, colour in COLOURS.items():
         draw.ellipse((x, PANEL_PX + 9, x + 9, PANEL_PX + 18), fill=colour, outline=INK)
-        text = f"{name.replace('_', ' ')}: points, box"
+        text = f"{name.replace('_', ' ')}: points" + (", box" if name != "other" else "")
         draw.text((x + 14, PANEL_PX + 5), text, INK, font)
         x += 28 + int(draw.textlength(text, font))
     for i, line in enumerate(lines):
@@ -99,10 +126,12 @@ def _draw_annotation(panel: Image.Image, instance: Instance, scale: float) -> No
         if confidence > 0:
             corners = (x * scale, y * scale, (x + width) * scale, (y + height) * scale)
             draw.rectangle(corners, outline=COLOURS[part], width=2)
-    for name, (x, y, confidence) in zip(SMPLX_144, instance.keypoints.joints2d_px.tolist(), strict=True):
+    keypoints = instance.keypoints
+    parts = [part_of(name) for name in SMPLX_144] + ["other"] * len(keypoints.extra2d_px)
+    points = [*keypoints.joints2d_px.tolist(), *keypoints.extra2d_px.tolist()]
+    for part, (x, y, confidence) in zip(parts, points, strict=True):
         if confidence > 0:
-            part = part_of(name)
-            radius = 3 if part == "body" else 1.5
+            radius = 3 if part in ("body", "other") else 1.5
             at = (x * scale, y * scale)
             draw.ellipse(
                 (at[0] - radius, at[1] - radius, at[0] + radius, at[1] + radius), fill=COLOURS[part], outline=INK
@@ -114,11 +143,11 @@ def _about_body(instance: Instance, models: BodyModels) -> str:
         return "no body annotated"
     text = "neutral stand-in body, not SMPL-X" if models.is_standin else "neutral SMPL-X"
     source = instance.source_body
-    if source is None:
+    if source is None or source.conversion == "identity":
         return f"{text}, as annotated"
     return f"{text}, from {source.gender} {source.model} ({source.conversion}): {source.fit_error_mm:.1f} mm apart"
 
 
 def _scaled(picture: Picture, scale: float) -> Image.Image:
-    height, width = picture.shape[:2]
+    width = picture.shape[1]
     return Image.fromarray(picture).resize((max(1, round(width * scale)), PANEL_PX), Image.Resampling.BICUBIC)

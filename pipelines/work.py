@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from harmonize.bodies import BodyModels
 from harmonize.errors import EhpsError
 from harmonize.shards.plan import IngestJob, Plan, Task, make_plan
 from harmonize.shards.write import TaskResult, finalise, pending, run_task
@@ -59,6 +60,16 @@ class TasksFailedError(EhpsError):
         self.exit_code = exit_code
 
 
+def check(job: IngestJob) -> None:
+    """Refuse at once what cannot work, before anything is started for it.
+
+    Raises:
+        UsageError: unknown dataset, form or split; no raw root; no body models.
+    """
+    job.make_reader().check_split(job.split)
+    BodyModels.open(job.body_models)
+
+
 def plan_split(job: IngestJob) -> SplitWork:
     """The plan of one split and what of it has to be done."""
     plan = make_plan(job)
@@ -74,7 +85,8 @@ def meter_of(works: Sequence[TaskWork]) -> Meter:
     """A meter for the people of some tasks. Readers can only estimate their number, and some cannot even do that."""
     hints = [-(-unit.num_hint // work.split.job.options.every) for work in works for unit in work.task.units]
     total = sum(hints) if all(hints) else 0
-    return Meter(", ".join(dict.fromkeys(work.split.name for work in works)), total, "people")
+    names = list(dict.fromkeys(work.split.name for work in works))
+    return Meter(names[0] if len(names) == 1 else f"{len(names)} splits", total, "people")
 
 
 def make_shards(work: TaskWork, count: Count) -> TaskResult:

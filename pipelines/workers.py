@@ -8,10 +8,10 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import BrokenExecutor, CancelledError, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, CancelledError, ProcessPoolExecutor, ThreadPoolExecutor
 from ctypes import Array, c_longlong
-from types import FrameType
-from typing import Any, Generic, NoReturn, TypeVar
+from types import FrameType, TracebackType
+from typing import Any, Generic, NoReturn, Self, TypeVar
 
 from harmonize.errors import EhpsError
 
@@ -40,8 +40,9 @@ class Workers(Generic[Item, Result]):
         self, function: Callable[[Item, Callable[[int], None]], Result], items: Sequence[Item], num_workers: int
     ) -> None:
         context = multiprocessing.get_context("spawn")  # a fork would copy the flow engine's threads in mid-step
+        self._num_workers = num_workers
         # Each item has a slot with one writer, so there is no lock that a killed worker could take along.
-        self._counts = context.RawArray(c_longlong, max(1, len(items)))
+        self._counts = context.RawArray(c_longlong, len(items))
         for name in THREAD_SETTINGS:
             os.environ.setdefault(name, "1")  # numeric libraries read them when a worker first loads them
         self._pool = ProcessPoolExecutor(
@@ -64,12 +65,29 @@ class Workers(Generic[Item, Result]):
             raise _lost() from error
         return result
 
+    def run_all(self) -> list[Result]:
+        """The results for all items, in order; the first exception of an item is raised."""
+        with ThreadPoolExecutor(self._num_workers) as threads:
+            return list(threads.map(self.run, range(len(self._counts))))
+
     @property
     def num_done(self) -> int:
         """People done so far, over all items."""
         return sum(self._counts)
 
-    def stop(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Let the workers end; at once if there was an exception."""
+        if error is None:
+            self._pool.shutdown()
+        else:
+            self._stop()
+
+    def _stop(self) -> None:
         """End all workers now; each removes the half-written files of the item it is at."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         processes = multiprocessing.active_children()
@@ -78,10 +96,6 @@ class Workers(Generic[Item, Result]):
         for process in processes:
             process.join(STOP_S)
             process.kill()
-
-    def close(self) -> None:
-        """Let the workers end; all work must be done."""
-        self._pool.shutdown()
 
 
 def num_cores() -> int:

@@ -1,1 +1,1 @@
-"""One module a command. Their module level stays light, so that `ehps --help` answers at once; work is imported late."""
+"""One module a command. They import their work late, so that `ehps --help` answers at once."""

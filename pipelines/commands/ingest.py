@@ -63,8 +63,9 @@ def ingest(
     max_rejects
         Share of people that may be refused, 0 to 1; with more, the shards are not published.
     """
+    from catalogs.cards import card
     from harmonize.errors import UsageError
-    from harmonize.readers import reader_class
+    from harmonize.gate import Limits
     from harmonize.shards.plan import IngestJob, IngestOptions
     from pipelines.ingest import ingest as run
     from pipelines.tables import show
@@ -73,8 +74,14 @@ def ingest(
     num_workers = num_cores() if workers is None else workers
     if num_workers < 1:
         raise UsageError(f"--workers: expected at least 1, found {workers}")
+    about = card(name)
     options = IngestOptions(
-        images=images, context=context, every=every, body_mode=body_mode, max_reject_share=max_rejects
+        images=images,
+        context=context,
+        every=every,
+        body_mode=body_mode,
+        max_reject_share=max_rejects,
+        limits=Limits(**about.gate),  # type: ignore[arg-type]  # one of its fields counts, and a float counts as well
     )
     jobs = [
         IngestJob(
@@ -86,7 +93,7 @@ def ingest(
             body_models=body_models,
             options=options,
         )
-        for chosen in ([split] if split is not None else reader_class(name).splits)
+        for chosen in ([split] if split is not None else (one.name for one in about.splits))
     ]
     summaries = run(jobs, runner=runner, num_workers=num_workers)
     show(

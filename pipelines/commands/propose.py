@@ -22,7 +22,7 @@ def propose(
     seed: int = 0,
     as_json: Json = False,
 ) -> None:
-    """Choose a mixture of a store's datasets and write it, with reasons, as a selection.
+    """Choose a mixture of a store's training splits and write it, with reasons, as a selection.
 
     Parameters
     ----------
@@ -43,9 +43,9 @@ def propose(
         Seed of the draws.
     """
     from benchmark.proposers import PROPOSERS
-    from catalogs import store as catalog
     from catalogs.selection import Budget
     from harmonize.errors import UsageError
+    from pipelines.mixture import training_pool
     from pipelines.tables import show
 
     if tau is not None and method not in ("temperature", "repeat_capped"):
@@ -53,10 +53,8 @@ def propose(
     if tau is None and method == "temperature":
         raise UsageError("--tau: the method temperature needs one", fix="add --tau 2")
     parameters = {} if tau is None else {"tau": tau}
-    with catalog.open(store) as con:
-        pool = catalog.pool(con)
     wanted = Budget(draws_per_epoch=budget, repeat_cap=repeat_cap, seed=seed)
-    selection = PROPOSERS[method](pool, wanted, **parameters)
+    selection = PROPOSERS[method](training_pool(store), wanted, **parameters)
     selection.save(out)
     show(
         [

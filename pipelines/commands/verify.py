@@ -1,0 +1,50 @@
+"""`ehps verify`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipelines.tables import Json
+
+DAMAGED = 2
+
+
+def verify(store: Path, /, *, decode: bool = False, as_json: Json = False) -> int:
+    """Read a whole store again and say which shard, which sample, which field is not as it was written.
+
+    Checks files against manifests, members against the index, vectors against the layout, and each record against the
+    gate. Exit code 2 when anything is wrong.
+
+    Parameters
+    ----------
+    store
+        Folder of the store.
+    decode
+        Also decode every picture to its last pixel.
+    """
+    from harmonize.shards.verify import verify as run
+    from pipelines.progress import Meter
+    from pipelines.tables import show, show_json
+
+    num_bytes = sum(path.stat().st_size for path in store.rglob("*") if path.is_file())
+    with Meter("verify", num_bytes, "bytes") as meter:
+        report = run(store, meter.add, decode=decode)
+    findings = [
+        {
+            "path": finding.path,
+            "shard": finding.shard,
+            "sample": finding.sample,
+            "field": finding.field,
+            "problem": finding.problem,
+        }
+        for finding in report.findings
+    ]
+    counts = {"shards": report.num_shards, "samples": report.num_samples, "bytes": report.num_bytes}
+    if as_json:
+        show_json({**counts, "findings": findings})
+    else:
+        if findings:
+            show(findings, as_json=False)
+        verdict = f"{len(findings)} problems" if findings else "all as written"
+        print(f"{report.num_shards:,} shards, {report.num_samples:,} samples, {report.num_bytes:,} bytes: {verdict}")
+    return DAMAGED if findings else 0

@@ -1,0 +1,160 @@
+"""The whole path on miniatures: from six datasets in their official raw layouts to shards, a mixture and a training."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from benchmark.proposers import PROPOSERS
+from catalogs import store as catalog
+from catalogs.atlas.histograms import orientation_figure, pose_figure
+from catalogs.cards import card
+from catalogs.selection import Budget, Selection
+from harmonize.bodies.models import STANDIN
+from harmonize.errors import DataError
+from harmonize.miniatures import MINIATURES
+from harmonize.shards.plan import IngestJob
+from harmonize.shards.read import open_store
+from harmonize.shards.verify import verify
+from pipelines.ingest import ingest
+from pipelines.mixture import training_pool
+from pipelines.pictures import models_of, view_picture
+from pipelines.tables import show
+from pipelines.workers import Workers
+from train.fit import Recipe, train
+
+DRAWS_PER_EPOCH = 96
+TAU = 2.0
+STEPS = 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Miniature:
+    """A miniature to be written under `root`; `num_people` is about how many people it gets."""
+
+    name: str
+    root: Path
+    num_people: int
+
+
+def demo(out: Path, *, num_people: int, num_workers: int) -> None:
+    """Make everything under `out` that is not there yet, and print where to look.
+
+    Raises:
+        DataError: the store does not pass its own check, or the loss did not fall.
+    """
+    store, pictures, run = out / "store", out / "pictures", out / "run"
+    with _step("raw files of six datasets, with made-up people"):
+        write_miniatures(out / "raw", num_people, num_workers)
+    with _step("ingest"):
+        jobs = [
+            IngestJob(reader=name, root=out / "raw" / name, split=split.name, store=store, body_models=STANDIN)
+            for name in MINIATURES
+            for split in card(name).splits
+        ]
+        ingest(jobs, runner="local", num_workers=num_workers)
+    with _step("verify"):
+        report = verify(store, decode=True)
+        if not report.is_sound:
+            raise DataError(f"{store}: {len(report.findings)} problems", fix=f"ehps verify {store}")
+    with _step("query"), catalog.open(store) as con:
+        table = catalog.query(con, "@datasets")
+        show([dict(zip(table.columns, row, strict=True)) for row in table.rows], as_json=False)
+        orientation_figure(con, pictures / "orientation.png")
+        pose_figure(con, pictures / "pose.png")
+    with _step("pictures of samples"):
+        draw_samples(store, pictures)
+    with _step("choose a mixture"):
+        selection = propose(store, out / "mixture.json")
+    with _step("train"):
+        first, last = train_once(store, selection, run, num_workers)
+        print(f"  loss {first:.3f} -> {last:.3f}")
+    looks = {
+        pictures: "samples: keypoints, boxes, and the body's mesh over the picture",
+        pictures / "orientation.png": "from where the bodies are seen",
+        pictures / "pose.png": "how the bodies are posed",
+        out / "mixture.json": "the mixture, with a reason for each dataset",
+        run / "losses.png": "loss by training step",
+        store: f"the shards; try: ehps query {store} @reprojection",
+    }
+    print("\nWhere to look")
+    show([{"path": str(path), "what": text} for path, text in looks.items()], as_json=False)
+
+
+def write_miniatures(root: Path, num_people: int, num_workers: int) -> None:
+    """Write the miniatures that are not there yet, one folder each under `root`."""
+    todo = [
+        Miniature(name=name, root=root / name, num_people=num_people)
+        for name in MINIATURES
+        if not (root / name).is_dir()
+    ]
+    with Workers(write_miniature, todo, num_workers) as workers:
+        workers.run_all()
+
+
+def write_miniature(miniature: Miniature, count: Callable[[int], None]) -> None:
+    """Write one miniature under another name, and give it its own when it is whole."""
+    partial = miniature.root.with_name(f".{miniature.name}")
+    shutil.rmtree(partial, ignore_errors=True)
+    MINIATURES[miniature.name](partial, people=miniature.num_people)
+    partial.rename(miniature.root)
+    count(miniature.num_people)
+
+
+def draw_samples(store: Path, folder: Path) -> None:
+    """For each dataset the picture of one sample: of those whose hands are known, the one with the largest person."""
+    sql = (
+        "SELECT DISTINCT ON (dataset) dataset, key FROM instances WHERE body_has_body AND camera_has_intrinsics "
+        "ORDER BY dataset, body_has_left_hand AND body_has_right_hand DESC, "
+        "boxes_person_xywh_px[3] * boxes_person_xywh_px[4] DESC, key"
+    )
+    with catalog.open(store) as con:
+        rows = catalog.query(con, sql).rows
+    opened = open_store(store)
+    folder.mkdir(parents=True, exist_ok=True)
+    for dataset, key in rows:
+        sample = opened.sample(key)
+        picture = view_picture(sample, models_of(opened, sample, None))
+        Image.fromarray(picture).save(folder / f"{dataset}.png", "PNG")
+
+
+def propose(store: Path, path: Path) -> Selection:
+    """Write the temperature mixture of the store's training splits."""
+    budget = Budget(draws_per_epoch=DRAWS_PER_EPOCH)
+    selection = PROPOSERS["temperature"](training_pool(store), budget, tau=TAU)
+    selection.save(path)
+    return selection
+
+
+def train_once(store: Path, selection: Selection, run: Path, num_threads: int) -> tuple[float, float]:
+    """Train for a few steps, unless this selection was; the mean total loss of the first and of the last five.
+
+    Raises:
+        DataError: the loss did not fall.
+    """
+    record = run / "run.json"
+    if not record.is_file() or json.loads(record.read_text())["selection"] != selection.content_hash:
+        shutil.rmtree(run, ignore_errors=True)
+        train(store, selection, run, Recipe(steps=STEPS, num_threads=num_threads))
+    with (run / "losses.csv").open(newline="") as file:
+        losses = [float(row["total"]) for row in csv.DictReader(file)]
+    first, last = sum(losses[:5]) / 5, sum(losses[-5:]) / 5
+    if last >= first:
+        raise DataError(f"demo: expected a loss that falls, found {first:.4f} at first and {last:.4f} at last")
+    return first, last
+
+
+@contextmanager
+def _step(name: str) -> Iterator[None]:
+    print(f"{name} ...", flush=True)
+    start = time.monotonic()
+    yield
+    print(f"  {time.monotonic() - start:.1f} s", flush=True)
