@@ -29,8 +29,8 @@ class Limits:
 
     min_box_px: float = 8.0
     """Shortest side of the visible person box. Below it there is no person to see."""
-    max_betas: float = 10.0
-    """Largest absolute beta. Real fits stay within 5; ten standard deviations is not a person."""
+    max_betas: float = 20.0
+    """Largest absolute beta. Fits of adults stay within 5; children, as adult bodies, were seen to need 13."""
     max_expression: float = 15.0
     max_distance_m: float = 500.0
     """Largest camera distance. NeuralAnnot's virtual cameras reach tens of metres; millimetres for metres exceed it."""

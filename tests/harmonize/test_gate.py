@@ -54,7 +54,7 @@ def with_part(part: str, **changes: Any) -> Instance:
 
 BAD: dict[str, Instance] = {
     "not-finite": with_part("body", betas=np.full(10, np.nan, np.float32)),
-    "betas-range": with_part("body", betas=np.full(10, 11, np.float32)),
+    "betas-range": with_part("body", betas=np.full(10, 21, np.float32)),
     "expression-range": with_part("body", expression=np.full(10, 16, np.float32)),
     "distance-range": with_part("body", transl_m=f32(0, 0, 3000)),
     "focal-range": with_part("camera", focal_px=f32(500, 0)),
