@@ -93,13 +93,15 @@ def _convert_batch(
 
 def _with_size(annotation: Annotation, pictures: Pictures) -> Annotation | StagedReject:
     """The annotation with its picture's size and hash, which then count among what the result depends on."""
-    path, provenance = annotation.image.path, annotation.provenance
     try:
-        picture = pictures.get(path)
-        provenance = _seen(annotation, picture)
-        header = read_header(picture.data, path)
-    except (UnusablePictureError, RawFileError) as error:
-        return _unusable(error, provenance, annotation)
+        picture = pictures.get(annotation.image.path)
+    except UnusablePictureError as error:
+        return _refused(annotation.provenance, annotation, error.reason, error.detail)
+    provenance = _seen(annotation.provenance, annotation, picture)
+    try:
+        header = read_header(picture.data, annotation.image.path)
+    except RawFileError as error:
+        return _refused(provenance, annotation, "image-damaged", str(error))
     orientation = annotation.image.orientation or header.exif_orientation
     return replace(annotation, provenance=provenance, image_size_px=header.oriented_size_px(orientation))
 
@@ -111,20 +113,22 @@ def _finish(
     instance = converted.instance
     if options.images == "none":
         return _sample(instance, converted, None, options)
-    path, provenance = annotation.image.path, instance.provenance
     try:
-        picture = pictures.get(path)
-        provenance = _seen(annotation, picture)
+        picture = pictures.get(annotation.image.path)
+    except UnusablePictureError as error:
+        return _refused(instance.provenance, annotation, error.reason, error.detail)
+    provenance = _seen(instance.provenance, annotation, picture)
+    try:
         stored = store_picture(
             picture.data,
             box_xywh_px=instance.boxes.person_xywh_px,
             orientation=annotation.image.orientation,
             mode=options.images,
             context=options.context,
-            name=path,
+            name=annotation.image.path,
         )
-    except (UnusablePictureError, RawFileError) as error:
-        return _unusable(error, provenance, annotation)
+    except RawFileError as error:
+        return _refused(provenance, annotation, "image-damaged", str(error))
     stated = (instance.image.source_width_px, instance.image.source_height_px)
     if stated != stored.source_size_px:
         return _other_size(provenance, stated, stored.source_size_px)
@@ -154,15 +158,13 @@ def _sample(
     )
 
 
-def _seen(annotation: Annotation, picture: SourcePicture) -> Provenance:
-    return replace(annotation.provenance, image_path=annotation.image.path, image_sha256=picture.sha256)
+def _seen(provenance: Provenance, annotation: Annotation, picture: SourcePicture) -> Provenance:
+    return replace(provenance, image_path=annotation.image.path, image_sha256=picture.sha256)
 
 
-def _unusable(error: UnusablePictureError | RawFileError, seen: Provenance, annotation: Annotation) -> StagedReject:
-    """The reject for a picture that cannot be had (`seen` has its hash if it could be read), or does not decode."""
-    reason = error.reason if isinstance(error, UnusablePictureError) else "image-damaged"
-    provenance = replace(seen, image_path=annotation.image.path)
-    return StagedReject(stage="image", reject=Reject(reason=reason, provenance=provenance, detail=str(error)))
+def _refused(provenance: Provenance, annotation: Annotation, reason: str, detail: str) -> StagedReject:
+    provenance = replace(provenance, image_path=annotation.image.path)
+    return StagedReject(stage="image", reject=Reject(reason=reason, provenance=provenance, detail=detail))
 
 
 def _other_size(provenance: Provenance, stated: tuple[int, int], found: tuple[int, int]) -> StagedReject:

@@ -64,7 +64,7 @@ class Pictures:
         try:
             path = safe_join(self._root, relative)
         except RawFileError as error:
-            raise UnusablePictureError("image-path", str(error)) from error
+            raise UnusablePictureError("image-path", f"{relative!r} leads out of the raw root") from error
         if not path.is_file():
             raise UnusablePictureError(MISSING, f"expected a picture {relative} under the raw root, found none")
         try:

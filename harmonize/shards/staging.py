@@ -33,26 +33,30 @@ def staging(folder: Path) -> Iterator[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock, scratch = _locked_folder(folder)
-        try:
-            yield scratch
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-            os.close(lock)
     except OSError as error:
-        if error.errno in _NO_SPACE:
-            raise StoreError(
-                f"{folder}: the disk is full ({error.strerror}); the shards of this task were not written",
-                fix="free space or choose another --store, then run the same command again: it goes on from here",
-                path=str(folder),
-            ) from error
-        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM) and _is_under(error.filename, folder):
-            raise StoreError(f"{folder}: cannot write here ({error.strerror})", fix="choose another --store") from error
-        raise
+        raise _full(folder, error) or StoreError(
+            f"{folder}: cannot write here ({error.strerror})", fix="choose another --store", path=str(folder)
+        ) from error
+    try:
+        yield scratch
+    except OSError as error:
+        full = _full(folder, error)
+        if full is None:
+            raise
+        raise full from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        os.close(lock)
 
 
-def _is_under(filename: object, folder: Path) -> bool:
-    """Whether a failed call was about the store: raw files that cannot be read are another matter."""
-    return isinstance(filename, str) and (Path(filename).is_relative_to(folder) or folder.is_relative_to(filename))
+def _full(folder: Path, error: OSError) -> StoreError | None:
+    if error.errno not in _NO_SPACE:
+        return None
+    return StoreError(
+        f"{folder}: the disk is full ({error.strerror}); the shards of this task were not written",
+        fix="free space or choose another --store, then run the same command again: it goes on from here",
+        path=str(folder),
+    )
 
 
 def _locked_folder(folder: Path) -> tuple[int, Path]:

@@ -106,7 +106,8 @@ def _walk(store: Path) -> tuple[dict[Path, set[str]], list[Finding]]:
         folders.sort()
         for name in sorted(files):
             shard, suffix = split_file_name(name) or ("", "")
-            is_ours = (parse_shard_name(shard) or ())[:2] == here.relative_to(store).parts
+            parsed = parse_shard_name(shard)
+            is_ours = parsed is not None and parsed[:2] == here.relative_to(store).parts
             if is_ours and not (here / name).is_symlink():
                 names[here / shard].add(suffix)
             elif name.startswith(FAILED):

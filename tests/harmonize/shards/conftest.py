@@ -34,3 +34,9 @@ def toy_store(toy_reader: None, toy_root: Path, tmp_path_factory: pytest.TempPat
     store = tmp_path_factory.mktemp("toy") / "store"
     toy_dataset.ingest(toy_dataset.toy_job(toy_root, store))
     return store
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    """Raw files of one's own, equal to those of `toy_root`."""
+    return toy_dataset.write_raw(tmp_path / "raw")

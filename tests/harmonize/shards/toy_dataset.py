@@ -1,13 +1,14 @@
 """A made-up dataset with one of everything that can go wrong, its reader, and ways to ingest it.
 
-    annotations/seq_00.json   one object a person
-    images/seq_00/0000.jpg    one picture a frame, two people each
+annotations/seq_00.json   one object a person
+images/seq_00/0000.jpg    one picture a frame, two people each
 """
 
 from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from harmonize.annotation import Annotation, ImageSource, RawBody, Reject
 from harmonize.readers.base import Reader, Unit
 from harmonize.record import Boxes, Camera, Provenance
 from harmonize.shards.plan import IngestJob, IngestOptions, Plan, make_plan
+from harmonize.shards.read import open_store
 from harmonize.shards.write import TaskResult, finalise, pending, run_task
 
 WIDTH, HEIGHT = 160, 128
@@ -162,7 +164,16 @@ def ingest(job: IngestJob, *, reverse: bool = False) -> tuple[Plan, list[TaskRes
 
 def contents(store: Path) -> dict[str, bytes]:
     """Every file of a store."""
-    return {path.relative_to(store).as_posix(): path.read_bytes() for path in sorted(store.rglob("*")) if path.is_file()}
+    paths = [path for path in sorted(store.rglob("*")) if path.is_file()]
+    return {path.relative_to(store).as_posix(): path.read_bytes() for path in paths}
+
+
+def rejects(store: Path) -> dict[str, int]:
+    """How many people of a store were refused, by stage and reason."""
+    counts: Counter[str] = Counter()
+    for manifest in open_store(store).manifests():
+        counts.update(manifest.rejects)
+    return dict(counts)
 
 
 def copy_store(store: Path, target: Path) -> Path:
