@@ -14,6 +14,7 @@ import pytest
 from PIL import Image as Picture
 from toy_dataset import (
     HEIGHT,
+    TOO_LARGE,
     WIDTH,
     change_person,
     contents,
@@ -39,7 +40,7 @@ pytestmark = pytest.mark.usefixtures("toy_reader")
 def refuse_everyone(raw: Path, sequences: range) -> None:
     for sequence in sequences:
         for row in range(8):
-            change_person(raw, sequence, row, betas=[50.0] * 10)
+            change_person(raw, sequence, row, betas=[TOO_LARGE] * 10)
 
 
 def test_too_many_refused_people_fail_the_task(raw: Path, tmp_path: Path) -> None:

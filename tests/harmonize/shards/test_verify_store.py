@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from toy_dataset import NUM_SAMPLES, copy_store, ingest, toy_job
+from toy_dataset import NUM_SAMPLES, TOO_LARGE, copy_store, ingest, toy_job
 
 from harmonize.errors import UsageError
 from harmonize.layout import LAYOUT, Column
@@ -138,9 +138,9 @@ def test_a_record_that_fails_the_gate_is_found_although_all_hashes_hold(store: P
     start, size = rows[0]["npy_offset"], rows[0]["npy_size"]
     data = bytearray(tar.read_bytes())
     at = start + len(NPY_HEADER) + 4 * BETAS.start
-    data[at : at + 4] = np.float32(50).tobytes()
+    data[at : at + 4] = np.float32(TOO_LARGE).tobytes()
     tar.write_bytes(bytes(data))
-    rows[0]["body_betas"][0] = 50.0
+    rows[0]["body_betas"][0] = TOO_LARGE
     rows[0]["npy_sha256"] = hashlib.sha256(data[start : start + size]).hexdigest()
     index.write_bytes(to_parquet(type(table).from_pylist(rows, schema=INDEX_SCHEMA)))
     reseal(manifest)

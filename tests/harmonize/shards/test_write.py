@@ -11,6 +11,7 @@ from toy_dataset import (
     EXPECTED_REJECTS,
     HEIGHT,
     NUM_SAMPLES,
+    TOO_LARGE,
     WIDTH,
     contents,
     ingest,
@@ -18,6 +19,7 @@ from toy_dataset import (
     toy_job,
 )
 
+from harmonize.gate import Limits
 from harmonize.shards import pictures
 from harmonize.shards.index import INDEX_SCHEMA, REJECTS_SCHEMA, read_table
 from harmonize.shards.names import INDEX, REJECTS
@@ -45,7 +47,7 @@ def test_rejects_say_who_why_and_by_how_much(toy_store: Path) -> None:
     tables = [read_table(path, REJECTS_SCHEMA) for path in sorted(toy_store.rglob(f"*{REJECTS}"))]
     rows = [row for table in tables for row in table.to_pylist()]
     (large,) = [row for row in rows if row["reason"] == "betas-range"]
-    assert dict(large["numbers"]) == {"largest": 20.0, "limit": 10.0}
+    assert dict(large["numbers"]) == {"largest": TOO_LARGE, "limit": Limits().max_betas}
     assert (large["source_file"], large["source_row"]) == ("annotations/seq_02.json", "0")
     assert {row["reason"]: bool(row["image_sha256"]) for row in rows} == {
         "betas-range": False,  # the size was stated, so the picture was not opened

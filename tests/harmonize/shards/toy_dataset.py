@@ -26,6 +26,7 @@ from harmonize.shards.write import TaskResult, finalise, pending, run_task
 
 WIDTH, HEIGHT = 160, 128
 NUM_SEQUENCES, NUM_FRAMES = 6, 4
+TOO_LARGE = 60.0  # a beta that no limit of the gate lets pass
 
 
 class ToyReader(Reader):
@@ -101,7 +102,7 @@ def write_raw(root: Path, *, seed: int = 0) -> Path:
         (0, 0, {"crowd": True}),
         (0, 1, {"image": "images/seq_00/missing.jpg"}),
         (1, 0, {"image": "images/seq_01/broken.jpg"}),
-        (2, 0, {"betas": [20.0] * 10}),
+        (2, 0, {"betas": [TOO_LARGE] * 10}),
         (3, 0, {"transl_m": [float("nan")] * 3}),
         (4, 0, {"image": "../../etc/passwd"}),
     ):
