@@ -175,7 +175,7 @@ def _shoot(
     before_camera = np.stack([across_m / camera.focal_px[0], np.zeros(count), depth_m], 1)
     ground = camera.position_m + before_camera @ Rotation.from_euler("y", camera.yaw_deg, degrees=True).as_matrix().T
     ground[:, 1] = 0.0 if is_named else -camera.position_cm[2] / 100.0
-    yaw_deg = camera.yaw_deg + 90.0 + rng.uniform(-50, 50, count)
+    yaw_deg = camera.yaw_deg + 90.0 + rng.normal(0, 70, count)
     meshes, joints = [], []
     for scan, spot, yaw in zip(scans, ground, yaw_deg, strict=True):
         turn = Rotation.from_euler("y", yaw - 90.0, degrees=True).as_matrix()

@@ -198,4 +198,5 @@ def places(rng: np.random.Generator, camera: StageCamera, count: int, near_m: fl
     columns = (rng.permutation(count) + rng.uniform(0.3, 0.7, count)) / count * 0.8 + 0.1
     depths = rng.uniform(near_m, far_m, count)
     x = (columns * camera.size[0] - camera.principal_point_px[0]) / camera.focal_px[0] * depths
-    return np.stack([x, -depths, rng.uniform(-0.9, 0.9, count) + np.pi * (rng.random(count) < 0.15)], 1)
+    yaw = np.where(rng.random(count) < 0.4, rng.uniform(-np.pi, np.pi, count), rng.uniform(-0.9, 0.9, count))
+    return np.stack([x, -depths, yaw], 1)

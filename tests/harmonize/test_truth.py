@@ -193,14 +193,15 @@ def degrees(body: RawBody, models: Any) -> RawBody:
 BREAKS = (flip_axes, mirror, swap_hand_mean, drop_pelvis_offset, transpose_rotation, swap_gender, degrees)
 
 
-def misplaced(annotation: Annotation, result: Converted, person: Any, models: Any) -> float:
-    """Median distance of the broken body's 22 joints from the truth, in pixels over the true body's diagonal."""
+def misplaced(annotation: Annotation, result: Converted, person: Any, models: Any) -> tuple[float, float]:
+    """Distances of the broken body's joints from the truth, in pixels over the true body's diagonal: the median of the
+    22 body joints, and the largest of all."""
     batch, model = source_batch(result.instance, models)
     camera = annotation.camera
-    pixels = project(model.joints(batch)[0, :22], camera.focal_px, camera.principal_point_px)
-    true = person.joints_px[:22]
-    distance = np.nan_to_num(np.linalg.norm(pixels - true, axis=1), nan=np.inf)
-    return float(np.median(distance) / np.linalg.norm(np.ptp(person.joints_px, axis=0)))
+    pixels = project(model.joints(batch)[0].astype(np.float64), camera.focal_px, camera.principal_point_px)
+    distance = np.nan_to_num(np.linalg.norm(pixels - person.joints_px, axis=1), nan=np.inf)
+    diagonal = np.linalg.norm(np.ptp(person.joints_px, axis=0))
+    return float(np.median(distance[:22]) / diagonal), float(distance.max() / diagonal)
 
 
 def is_exact(annotation: Annotation) -> bool:
@@ -241,8 +242,9 @@ def test_a_broken_convention_is_caught(
         evidences.append(result.evidence)
         if check(result, Limits()) is None:
             passed.append((annotation, misplaced(annotation, result, person, standin)))
-    assert not [identity(annotation) for annotation, _ in passed if is_exact(annotation)]
+    # A turn of nearly half a circle is nearly its own transpose: below the rounding of releases nothing can show.
+    assert not [identity(a) for a, (_, worst) in passed if is_exact(a) and worst > 0.003]
     if break_it is swap_hand_mean:
         assert len(passed) < 8 or check_shard(evidences, Limits()) is not None
     # Annotated points bound a body within their noise: what is misplaced beyond it must not pass.
-    assert [share for _, share in passed if share > 0.12] == []
+    assert [share for _, (share, _) in passed if share > 0.12] == []
