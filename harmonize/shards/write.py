@@ -73,7 +73,8 @@ def run_task(job: IngestJob, plan: Plan, task: Task, on_progress: Callable[[int]
         ]
         error = judge(dict(zip(names, contents, strict=True)), spool, job, failed)
         if error is not None:
-            _publish_failed(scratch, failed, contents)
+            if "table" in error.fields:
+                _publish_failed(scratch, failed, contents)
             raise error
         for name, content in zip(names, contents, strict=True):
             publish(write_shard(scratch, plan, task, content, spool), job.folder, name)
