@@ -66,7 +66,7 @@ def _error(name: str, rejects: list[StagedReject], people: int, job: IngestJob, 
         f"more than {job.options.max_reject_share:.1%}: {tally}\n"
         + "\n".join(examples)
         + f"\n  all of them, as a Parquet table: {table}",
-        fix="mend the raw files; or publish all the same with `--max-reject-share 1` "
+        fix="mend the raw files; or publish all the same with `--max-rejects 1` "
         f"and look: ehps query {job.store} @rejects",
         reasons=dict(reasons),
         table=str(table),

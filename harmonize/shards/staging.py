@@ -14,7 +14,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from harmonize.errors import StoreError
@@ -62,25 +62,28 @@ def _full(folder: Path, error: OSError) -> StoreError | None:
 def _locked_folder(folder: Path) -> tuple[int, Path]:
     while True:
         scratch = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{os.getpid()}-", dir=folder))
-        lock = os.open(scratch, os.O_RDONLY | os.O_DIRECTORY)
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if scratch.is_dir():  # else a cleaning run came between mkdir and lock, and took it for a leftover
-            return lock, scratch
-        os.close(lock)
+        # A cleaning run may come before the lock and take the folder for a leftover: then begin again.
+        with suppress(FileNotFoundError):
+            lock = _open_lock(scratch)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if scratch.is_dir():
+                return lock, scratch
+            os.close(lock)
+
+
+def _open_lock(scratch: Path) -> int:
+    # A file opened for writing: network file systems refuse exclusive locks on anything else, folders included.
+    return os.open(scratch / "lock", os.O_RDWR | os.O_CREAT, 0o600)
 
 
 def remove_leftovers(folder: Path) -> int:
     """Remove the working folders in `folder` that no living process holds; returns how many."""
     removed = 0
     for scratch in sorted(folder.glob(f"{TEMPORARY}*")):
-        if scratch.is_symlink() or not scratch.is_dir():
-            scratch.unlink(missing_ok=True)
-            removed += 1
-            continue
         try:
-            lock = os.open(scratch, os.O_RDONLY | os.O_DIRECTORY)
-        except FileNotFoundError:
-            continue
+            lock = _open_lock(scratch)
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # its owner was quicker; or it is not ours, which `verify` will say
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -37,9 +37,8 @@ def make(root: Path, store: Path, only: set[int] | None = None) -> None:
         finalise(plan, job)
 
 
-def in_child(root: Path, store: Path, kill_after_s: float | None) -> float:
-    """Ingest in a forked process, which has everything loaded already; returns how long it lived."""
-    start = time.monotonic()
+def start(root: Path, store: Path) -> int:
+    """Ingest in a forked process, which has everything loaded already; returns its id."""
     child = os.fork()
     if child == 0:
         status = 1
@@ -48,28 +47,42 @@ def in_child(root: Path, store: Path, kill_after_s: float | None) -> float:
             status = 0
         finally:
             os._exit(status)
-    if kill_after_s is not None:
-        time.sleep(kill_after_s)
-        os.kill(child, signal.SIGKILL)
-    _, state = os.waitpid(child, 0)
-    if kill_after_s is None and state != 0:
+    return child
+
+
+def finish(root: Path, store: Path) -> float:
+    """Ingest to the end; returns how long it took."""
+    begin = time.monotonic()
+    _, state = os.waitpid(start(root, store), 0)
+    if state != 0:
         sys.exit("an ingest that nobody killed has failed")
-    return time.monotonic() - start
+    return time.monotonic() - begin
+
+
+def num_finished(store: Path) -> int:
+    """Shards with a manifest."""
+    return len(list((store / "toy" / "train").glob("toy-*.json")))
 
 
 def kill_and_rerun(root: Path, store: Path, seed: int, count: int) -> None:
     """Print for each trial how many finished shards and leftovers the killed run left."""
     rng = random.Random(seed)
     make(root, store / "warm-up")
-    whole = in_child(root, store / "timed", None)
+    whole = finish(root, store / "timed")
     for trial in range(count):
         target = store / str(trial)
-        in_child(root, target, rng.uniform(0.02, 1.0) * whole)
-        folder = target / "toy" / "train"
-        names = [path.name for path in folder.iterdir()] if folder.exists() else []
-        shards = sum(name.endswith(".json") for name in names)
-        print(shards, sum(name.startswith(".") for name in names), flush=True)
-        in_child(root, target, None)
+        child = start(root, target)
+        if trial % 2:  # at any time of the run
+            time.sleep(rng.uniform(0.0, 1.0) * whole)
+        else:  # while shards are being published, which is a small part of that time
+            wanted, deadline = rng.randrange(1, 24), time.monotonic() + 60
+            while num_finished(target) < wanted and time.monotonic() < deadline:
+                time.sleep(rng.uniform(0.0, 0.002))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        leftovers = list((target / "toy" / "train").glob(".*"))
+        print(num_finished(target), len(leftovers), flush=True)
+        finish(root, target)
 
 
 if __name__ == "__main__":
