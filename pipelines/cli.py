@@ -32,15 +32,16 @@ app = App(
     suppress_keyboard_interrupt=False,
     exit_on_error=False,
 )
-for command in (demo, datasets, ingest, verify, query, view, propose, train):
-    app.command(command, sort_key=0)
+COMMANDS = (demo, datasets, ingest, verify, query, view, propose, train)
+for command in COMMANDS:
+    app.command(command)
 
 
 def main() -> None:
     """Run the command line of this process and exit with its code."""
     signal.signal(signal.SIGTERM, _as_keyboard_interrupt)
     try:
-        app()
+        app(sys.argv[1:])
     except CycloptsError:
         sys.exit(1)  # its message is on stderr already
     except EhpsError as error:

@@ -24,7 +24,7 @@ from harmonize.miniatures import MINIATURES
 from harmonize.shards.plan import IngestJob
 from harmonize.shards.read import open_store
 from harmonize.shards.verify import verify
-from pipelines.ingest import ingest
+from pipelines.ingest import Runner, ingest
 from pipelines.mixture import training_pool
 from pipelines.pictures import models_of, view_picture
 from pipelines.tables import show
@@ -34,6 +34,7 @@ from train.fit import Recipe, train
 DRAWS_PER_EPOCH = 96
 TAU = 2.0
 STEPS = 40
+RUNNER: Runner = "local"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +61,7 @@ def demo(out: Path, *, num_people: int, num_workers: int) -> None:
             for name in MINIATURES
             for split in card(name).splits
         ]
-        ingest(jobs, runner="local", num_workers=num_workers)
+        ingest(jobs, runner=RUNNER, num_workers=num_workers)
     with _step("verify"):
         report = verify(store, decode=True)
         if not report.is_sound:
@@ -83,10 +84,10 @@ def demo(out: Path, *, num_people: int, num_workers: int) -> None:
         pictures / "pose.png": "how the bodies are posed",
         out / "mixture.json": "the mixture, with a reason for each dataset",
         run / "losses.png": "loss by training step",
-        store: f"the shards; try: ehps query {store} @reprojection",
+        store: f"the shards; try: ehps query {_short(store)} @reprojection",
     }
     print("\nWhere to look")
-    show([{"path": str(path), "what": text} for path, text in looks.items()], as_json=False)
+    show([{"path": _short(path), "what": text} for path, text in looks.items()], as_json=False)
 
 
 def write_miniatures(root: Path, num_people: int, num_workers: int) -> None:
@@ -110,11 +111,11 @@ def write_miniature(miniature: Miniature, count: Callable[[int], None]) -> None:
 
 
 def draw_samples(store: Path, folder: Path) -> None:
-    """For each dataset the picture of one sample: of those whose hands are known, the one with the largest person."""
+    """For each dataset the picture of one sample: with hands and 2D points if there are any, the largest person."""
     sql = (
         "SELECT DISTINCT ON (dataset) dataset, key FROM instances WHERE body_has_body AND camera_has_intrinsics "
         "ORDER BY dataset, body_has_left_hand AND body_has_right_hand DESC, "
-        "boxes_person_xywh_px[3] * boxes_person_xywh_px[4] DESC, key"
+        "coalesce(isnan(evidence_reprojection_px), true), boxes_person_xywh_px[3] * boxes_person_xywh_px[4] DESC, key"
     )
     with catalog.open(store) as con:
         rows = catalog.query(con, sql).rows
@@ -150,6 +151,10 @@ def train_once(store: Path, selection: Selection, run: Path, num_threads: int) -
     if last >= first:
         raise DataError(f"demo: expected a loss that falls, found {first:.4f} at first and {last:.4f} at last")
     return first, last
+
+
+def _short(path: Path) -> str:
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 @contextmanager

@@ -29,7 +29,9 @@ def show(rows: Sequence[Mapping[str, Any]], *, as_json: bool, title: str | None 
         table.add_row(*(_cell(row[name]) for name in columns))
     # A log or a pipe has no width: 80 columns would fold every line of a wide table.
     console = Console(markup=False, width=None if sys.stdout.isatty() else 200)
-    console.print(table if rows else "no rows")
+    with console.capture() as text:  # printed by us: rich would leave by itself when the reader of our output has gone
+        console.print(table if rows else "no rows")
+    print(text.get(), end="")
 
 
 def show_json(document: Any) -> None:

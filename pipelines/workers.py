@@ -7,8 +7,9 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
 from ctypes import Array, c_longlong
 from types import FrameType, TracebackType
 from typing import Any, Generic, NoReturn, Self, TypeVar
@@ -56,7 +57,10 @@ class Workers(Generic[Item, Result]):
             InterruptedRunError: the worker died, or the pool was stopped.
         """
         try:
-            future = self._pool.submit(_run, i)
+            with (
+                _ctrl_c_blocked()
+            ):  # inherited by a worker that this call may start: it must not die of Ctrl-C half-born
+                future = self._pool.submit(_run, i)
         except RuntimeError as error:
             raise _lost() from error
         try:
@@ -103,6 +107,16 @@ def num_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+@contextmanager
+def _ctrl_c_blocked() -> Iterator[None]:
+    """Ctrl-C reaches the whole process group; it is the parent's main thread that decides who stops."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _lost() -> InterruptedRunError:
     return InterruptedRunError(
         "a worker process ended before its shards were complete (killed, or out of memory)",
@@ -118,7 +132,6 @@ _counts: Array[c_longlong]
 def _start(function: Callable[[Any, Callable[[int], None]], Any], items: Sequence[Any], counts: Any) -> None:
     global _function, _items, _counts
     _function, _items, _counts = function, items, counts
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides who stops
     signal.signal(signal.SIGTERM, _leave)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -127,11 +140,15 @@ def _run(i: int) -> Any:
     def count(number: int) -> None:
         _counts[i] += number
 
-    return _function(_items[i], count)
+    try:
+        return _function(_items[i], count)
+    except SystemExit as error:
+        raise _lost() from error
 
 
 def _leave(signum: int, frame: FrameType | None) -> NoReturn:
-    sys.exit(128 + signum)  # an exception, so that half-written files are removed on the way out
+    # So that half-written files are removed on the way out, and past every `except Exception` for a bad sample.
+    sys.exit(128 + signum)
 
 
 def _end_with_parent() -> None:

@@ -1,0 +1,63 @@
+"""Pages that repeat what the code says must say the same."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from processes import ROOT
+
+import harmonize.errors
+from harmonize.layout import LAYOUT
+from pipelines.docs import PAGE, layout_markdown, with_layout
+from pipelines.workers import InterruptedRunError
+
+PACKAGES = ("harmonize", "catalogs", "benchmark", "train", "pipelines")
+
+
+def test_the_layout_page_is_current() -> None:
+    page = PAGE.read_text()
+    assert page == with_layout(page), "run `make docs`"
+
+
+def test_an_outdated_layout_page_is_seen() -> None:
+    page = PAGE.read_text().replace("body.transl_m", "body.translation")
+    assert page != with_layout(page)
+
+
+def test_every_field_is_in_the_layout_page() -> None:
+    rows = [line for line in layout_markdown().splitlines() if line.startswith("| ")]
+    assert len(rows) == len(LAYOUT) + 1
+
+
+def test_a_page_without_marks_is_refused() -> None:
+    with pytest.raises(ValueError, match="end of layout"):
+        with_layout("# The format")
+
+
+def test_every_error_is_explained() -> None:
+    page = (ROOT / "docs" / "errors.md").read_text()
+    errors = [error for error in vars(harmonize.errors).values() if isinstance(error, type)]
+    for error in [*errors, InterruptedRunError]:
+        if issubclass(error, harmonize.errors.EhpsError):
+            assert f"| `{error.__name__}` | {error.exit_code} |" in page
+
+
+def test_every_variable_is_explained() -> None:
+    sources = [path.read_text() for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    tests = (ROOT / "tests" / "conftest.py").read_text()
+    used = set(re.findall(r"\bEHPS_[A-Z_]+\b", "\n".join([*sources, tests])))
+    page = (ROOT / "docs" / "environment.md").read_text()
+    assert used >= {"EHPS_BODY_MODELS", "EHPS_CACHE", "EHPS_SAMPLES"}
+    assert sorted(name for name in used if f"`{name}`" not in page) == []
+
+
+def test_the_readme_lists_every_command_and_its_links_lead_somewhere() -> None:
+    from pipelines import cli
+
+    readme = (ROOT / "README.md").read_text()
+    for name in cli.COMMANDS:
+        assert f"| `ehps {name.__name__}" in readme
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", readme)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
