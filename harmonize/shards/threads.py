@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from threadpoolctl import threadpool_info, threadpool_limits  # type: ignore[import-untyped,unused-ignore]
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from harmonize.errors import UsageError
 
