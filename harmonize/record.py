@@ -248,7 +248,7 @@ class Provenance(_Part):
     source_file: str = text("annotation file, relative to the raw root")
     source_row: str = text("where in that file")
     image_path: str = text("picture, relative to the raw root")
-    image_sha256: str = text("hash of the source picture's file; empty when only annotations were ingested")
+    image_sha256: str = text("hash of the source picture's file; empty when it was not opened")
     reader: str = text()
     reader_version: str = text()
     label_origin: str = text("one of LabelOrigin")

@@ -29,6 +29,7 @@ MAX_OPERATIONS = (
 MAX_INT_BYTES = 16  # torch's magic number has 10; nothing in the 32 datasets is longer
 MAX_LINE_BYTES = 1 << 20  # text numbers and names; text strings are bounded by the file instead
 MAX_KEY_DEPTH = 4  # hashing nested tuples recurses in C without a check
+MAX_KEPT_BYTES = 1 << 16  # longer literals are memorised by their place: AGORA's arrays would else be in memory twice
 _SCALARS = (str, int, float, bool, bytes, complex, type(None))
 
 
@@ -66,6 +67,14 @@ def check_key(key: Any, depth: int = 0) -> Any:
     raise Refused(f"a key or set member of type {type(key).__name__}")
 
 
+@dataclass(frozen=True, slots=True)
+class _Literal:
+    """Where bytes that the memo stands for lie in the file."""
+
+    position: int
+    count: int
+
+
 class Machine:
     """Interprets one pickle of a stream. `load` leaves the file behind the STOP opcode."""
 
@@ -89,6 +98,7 @@ class Machine:
         self.memo: dict[int, Any] = {}
         self.slots: dict[int, list[int]] = {}
         self.num_pending = 0
+        self.last_literal: tuple[bytes, _Literal] | None = None
 
     def load(self) -> Any:
         """The value of the pickle.
@@ -167,6 +177,8 @@ class Machine:
 
     def remember(self, slot: int) -> None:
         value = self.memo[slot] = self.top()
+        if self.last_literal is not None and value is self.last_literal[0]:
+            self.memo[slot] = self.last_literal[1]
         if isinstance(value, Pending):
             self.slots.setdefault(id(value), []).append(slot)
 
@@ -176,6 +188,11 @@ class Machine:
         value = self.memo[slot]
         if isinstance(value, Pending):
             raise Refused("an object that contains itself")
+        if isinstance(value, _Literal):
+            here = self.file.tell()
+            self.file.seek(value.position)
+            value = self.charge(self.file.read(value.count))
+            self.file.seek(here)
         self.push(value)
 
     # Objects.
@@ -288,6 +305,12 @@ class Machine:
             raise Refused("a string without quotes")
         self.push(self.text(codecs.escape_decode(raw[1:-1])[0]))
 
+    def binary(self, count: int) -> None:
+        data = self.read(count)
+        if count > MAX_KEPT_BYTES:
+            self.last_literal = (data, _Literal(self.file.tell() - count, count))
+        self.push(data)
+
     def unicode(self, form: str) -> None:
         self.push(self.read(self.number(form)).decode("utf-8", "surrogatepass"))
 
@@ -384,11 +407,11 @@ _OPERATIONS: dict[int, Callable[[Machine], None]] = {
     0x89: lambda m: m.push(False),
     0x8A: lambda m: m.long("<B"),
     0x8B: lambda m: m.long("<i"),
-    ord("B"): lambda m: m.push(m.read(m.number("<I"))),
+    ord("B"): lambda m: m.binary(m.number("<I")),
     ord("C"): lambda m: m.push(m.read(m.read(1)[0])),
     0x8C: lambda m: m.unicode("<B"),
     0x8D: lambda m: m.unicode("<Q"),
-    0x8E: lambda m: m.push(m.read(m.number("<Q"))),
+    0x8E: lambda m: m.binary(m.number("<Q")),
     0x8F: lambda m: m.push(set()),
     0x90: Machine.add_items,
     0x91: lambda m: m.push(frozenset(check_key(item) for item in m.since_mark())),

@@ -17,7 +17,7 @@ from typing import ClassVar
 
 from harmonize.annotation import Annotation, Reject
 from harmonize.errors import RawLayoutError, UsageError
-from harmonize.record import Provenance
+from harmonize.record import BodyKind, Provenance
 
 MAX_KEY_CHARS = 90  # KEY.json must fit the 100 bytes of a USTAR member name
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
@@ -44,6 +44,8 @@ class Reader(ABC):
     splits: ClassVar[tuple[str, ...]]
     forms: ClassVar[tuple[str, ...]] = ("default",)
     """Public annotation forms this reader understands; the first is the default."""
+    body_kinds: ClassVar[tuple[BodyKind, ...]] = ("smplx",)
+    """Body models its annotations are made with, and SMPL-X; shards are bound to these models' files, not to others."""
 
     def __init__(self, root: Path, *, form: str | None = None) -> None:
         self.root = Path(root)

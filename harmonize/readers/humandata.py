@@ -40,7 +40,7 @@ from harmonize.raw.npz import npz_header
 from harmonize.readers.base import Reader, Unit
 from harmonize.readers.humandata_file import HumanDataFile
 from harmonize.readers.kept import keep_last
-from harmonize.record import Provenance
+from harmonize.record import BodyKind, Provenance
 
 ROWS_PER_UNIT = 65536
 """Units are read in no order of files, and a file may take half a minute to load: that must not come every few rows."""
@@ -54,6 +54,7 @@ class HumanData(Reader):
     name = "humandata"
     version = 1
     splits = ("train", "validation", "test")
+    body_kinds: ClassVar[tuple[BodyKind, ...]] = ("smpl", "smplh", "smplx")
     forms = ("npz",)
     licence: ClassVar[str] = "as the dataset inside"
 

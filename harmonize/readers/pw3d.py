@@ -50,7 +50,7 @@ from harmonize.readers.fields import (
     with_confidence,
 )
 from harmonize.readers.kept import keep_last
-from harmonize.record import Boxes, Camera, Gender, Provenance
+from harmonize.record import BodyKind, Boxes, Camera, Gender, Provenance
 
 JSON_BOX_PADDING = 1.2
 _KEYS = ("sequence", "genders", "poses", "betas", "trans", "jointPositions", "poses2d")
@@ -64,6 +64,7 @@ class Pw3d(Reader):
     name = "pw3d"
     version = 1
     splits = ("train", "validation", "test")
+    body_kinds: ClassVar[tuple[BodyKind, ...]] = ("smpl", "smplx")
     forms = ("pickle", "json")
     licence: ClassVar[str] = "research (site licence)"
 

@@ -12,6 +12,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import inspect
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
@@ -60,10 +61,10 @@ def libraries() -> dict[str, str]:
     return {**{name: _version(name) for name in LIBRARIES}, **codecs()}
 
 
-def body_model_files(models: BodyModels, cache: HashCache) -> dict[str, str]:
-    """Content hash of every model file and kid template that is present."""
+def body_model_files(models: BodyModels, kinds: Iterable[BodyKind], cache: HashCache) -> dict[str, str]:
+    """Content hash of every model file and kid template of these kinds that is present."""
     found: dict[str, Path] = {}
-    for kind in get_args(BodyKind):
+    for kind in sorted(kinds):
         wanted = {f"{kind}/{gender}": partial(model_path, models.root, kind, gender) for gender in get_args(Gender)}
         wanted[f"{kind}/kid"] = partial(kid_template_path, models.root, kind)
         for name, locate in wanted.items():

@@ -153,7 +153,10 @@ def make_plan(job: IngestJob) -> Plan:
         "split": job.split,
         "options": asdict(job.options),
         "inputs": _inputs(reader, units, cache),
-        "body_models": {"is_standin": models.is_standin, "files": fingerprint.body_model_files(models, cache)},
+        "body_models": {
+            "is_standin": models.is_standin,
+            "files": fingerprint.body_model_files(models, reader.body_kinds, cache),
+        },
         "layout": {"version": LAYOUT_VERSION, "hash": LAYOUT_HASH},
         "code_sha256": fingerprint.code_sha256(),
         "libraries": fingerprint.libraries(),
@@ -187,7 +190,8 @@ def check_inputs(job: IngestJob, plan: Plan, task: Task, models: BodyModels) -> 
         path = safe_join(Path(job.root), relative)
         if not path.is_file() or cache.sha256(path) != planned[relative]:
             raise _changed(relative)
-    if fingerprint.body_model_files(models, cache) != plan.content["body_models"]["files"]:
+    kinds = reader_class(job.reader).body_kinds
+    if fingerprint.body_model_files(models, kinds, cache) != plan.content["body_models"]["files"]:
         raise _changed("a body-model file")
 
 

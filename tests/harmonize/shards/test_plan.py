@@ -12,10 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toy_dataset import change_person, toy_job, with_options, write_raw
 
+from harmonize.bodies import BodyModels
 from harmonize.errors import RawFileError, RawLayoutError, StoreError, UnknownDatasetError, UsageError
 from harmonize.readers import READERS
 from harmonize.readers.base import Unit
 from harmonize.shards import fingerprint
+from harmonize.shards.hashes import HashCache
 from harmonize.shards.plan import MIN_SHARDS, IngestOptions, make_plan, make_tasks
 
 pytestmark = pytest.mark.usefixtures("toy_reader")
@@ -172,3 +174,16 @@ def test_the_reader_hash_covers_what_it_imports_and_no_other_reader(
     finally:
         fingerprint.code_sha256.cache_clear()
         fingerprint.reader_sha256.cache_clear()
+
+
+def test_only_the_models_that_annotations_use_bind_their_shards(tmp_path: Path) -> None:
+    def put(name: str) -> dict[str, str]:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(name.encode())
+        return fingerprint.body_model_files(BodyModels.open(tmp_path), ("smplx",), HashCache())
+
+    neutral = put("smplx/SMPLX_NEUTRAL.npz")
+    assert set(neutral) == {"smplx/neutral"}
+    assert put("smplh/SMPLH_MALE.pkl") == neutral
+    assert set(put("smplx/SMPLX_MALE.npz")) == {"smplx/neutral", "smplx/male"}
