@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from harmonize.raw.guard import Refused
-from harmonize.raw.machine import Inner
+from harmonize.raw.values import Inner
 
 MAX_DEPTH = 100  # well inside Python's recursion limit for whoever walks the value
 

@@ -15,56 +15,18 @@ from __future__ import annotations
 import codecs
 import re
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from harmonize.raw.guard import Refused
+from harmonize.raw.values import Admitted, Inner, Pending, Table, check_key
 
-MAX_OPERATIONS = (
-    50_000_000  # bounds the objects of a file made of one-byte opcodes; AGORA's largest has about a million
-)
 MAX_INT_BYTES = 16  # torch's magic number has 10; nothing in the 32 datasets is longer
 MAX_LINE_BYTES = 1 << 20  # text numbers and names; text strings are bounded by the file instead
-MAX_KEY_DEPTH = 4  # hashing nested tuples recurses in C without a check
 MAX_KEPT_BYTES = 1 << 16  # longer literals are memorised by their place: AGORA's arrays would else be in memory twice
-_SCALARS = (str, int, float, bool, bytes, complex, type(None))
-
-
-class Inner:
-    """A value that only has a meaning inside the reconstruction of another; never part of a result."""
-
-
-class Pending(Inner):
-    """An object that exists but was not filled yet."""
-
-    def build(self, state: Any) -> Any:
-        """The finished value for the state that the file gives."""
-        raise NotImplementedError
-
-
-@dataclass(frozen=True, slots=True)
-class Admitted(Inner):
-    """A global of the stream and the function of ours that stands for calling it."""
-
-    name: str
-    rebuild: Callable[..., Any]
-
-
-Table = Mapping[tuple[str, str], Callable[..., Any]]
-
-
-def check_key(key: Any, depth: int = 0) -> Any:
-    """The key itself when it can be hashed safely: a scalar, or tuples of scalars at most MAX_KEY_DEPTH deep."""
-    if type(key) in _SCALARS or isinstance(key, (np.number, np.bool_, np.str_)):
-        return key
-    if type(key) is tuple and depth < MAX_KEY_DEPTH:
-        for item in key:
-            check_key(item, depth + 1)
-        return key
-    raise Refused(f"a key or set member of type {type(key).__name__}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +37,12 @@ class _Literal:
     count: int
 
 
+_SPENT = Inner()
+"""In place of the state of an object that was filled: it holds the bytes of an array, and nothing shares it."""
+
+
 class Machine:
-    """Interprets one pickle of a stream. `load` leaves the file behind the STOP opcode."""
+    """The stack, the memo and the steps of one pickle of a stream; `opcodes.load` drives it."""
 
     def __init__(
         self,
@@ -96,28 +62,10 @@ class Machine:
         self.stack: list[Any] = []
         self.marks = [0]
         self.memo: dict[int, Any] = {}
+        self.last_slot = -1
         self.slots: dict[int, list[int]] = {}
         self.num_pending = 0
         self.last_literal: tuple[bytes, _Literal] | None = None
-
-    def load(self) -> Any:
-        """The value of the pickle.
-
-        Raises:
-            Refused: an opcode, a global or a value that is not admitted, or lengths that do not fit the file.
-        """
-        for _ in range(MAX_OPERATIONS):
-            code = self.read(1)[0]
-            if code == 0x2E:  # STOP
-                value = self.pop()
-                if self.num_pending or isinstance(value, Inner):
-                    raise Refused("an object that is never filled, or a class instead of a value")
-                return value
-            operation = _OPERATIONS.get(code)
-            if operation is None:
-                raise Refused(f"opcode 0x{code:02x}, which no data pickle has")
-            operation(self)
-        raise Refused(f"more than {MAX_OPERATIONS} operations")
 
     # Reading: every length is checked against the bytes that are left before anything is allocated.
 
@@ -171,11 +119,12 @@ class Machine:
         at = self.marks.pop()
         items = self.stack[at:]
         del self.stack[at:]
-        return _finished(items)
+        return finished(items)
 
     # Memo. A pending object keeps its slots, so that the finished value can take its place in them.
 
     def remember(self, slot: int) -> None:
+        self.last_slot = slot
         value = self.memo[slot] = self.top()
         if self.last_literal is not None and value is self.last_literal[0]:
             self.memo[slot] = self.last_literal[1]
@@ -188,6 +137,8 @@ class Machine:
         value = self.memo[slot]
         if isinstance(value, Pending):
             raise Refused("an object that contains itself")
+        if value is _SPENT:
+            raise Refused("the state of one object used for another")
         if isinstance(value, _Literal):
             here = self.file.tell()
             self.file.seek(value.position)
@@ -226,6 +177,8 @@ class Machine:
 
     def build(self) -> None:
         state, pending = self.pop(), self.pop()
+        if type(state) is tuple and self.memo.get(self.last_slot) is state:
+            self.memo[self.last_slot] = _SPENT
         if not isinstance(pending, Pending):
             raise Refused(f"a state for {type(pending).__name__}")
         value = self.charge(pending.build(state))
@@ -276,7 +229,7 @@ class Machine:
 
     def set_item(self) -> None:
         value, key = self.pop(), self.pop()
-        self.update(_finished([key, value]))
+        self.update(finished([key, value]))
 
     def make_dict(self) -> None:
         items = self.since_mark()
@@ -285,14 +238,14 @@ class Machine:
 
     def make_tuple(self, count: int) -> None:
         items = [self.pop() for _ in range(count)]
-        self.push(tuple(_finished(items[::-1])))
+        self.push(tuple(finished(items[::-1])))
 
     def add_items(self) -> None:
         items = self.since_mark()
         self.top(set).update([check_key(item) for item in items])
 
     def duplicate(self) -> None:
-        self.push(*_finished([self.top()]))
+        self.push(*finished([self.top()]))
 
     # Literals.
 
@@ -340,84 +293,8 @@ class Machine:
             raise Refused(f"pickle protocol {version}")
 
 
-def _finished(items: list[Any]) -> list[Any]:
+def finished(items: list[Any]) -> list[Any]:
     for item in items:
         if isinstance(item, Pending):
             raise Refused("an object that is used before it is filled")
     return items
-
-
-def _stack_global(machine: Machine) -> None:
-    name, module = machine.pop(), machine.pop()
-    machine.admit(module, name)
-
-
-def _reduce(machine: Machine) -> None:
-    arguments, function = machine.pop(), machine.pop()
-    machine.call(function, arguments)
-
-
-_OPERATIONS: dict[int, Callable[[Machine], None]] = {
-    ord("("): Machine.mark,
-    ord("0"): Machine.pop_or_mark,
-    ord("1"): lambda m: m.stack.extend(m.since_mark()[:0]),
-    ord("2"): Machine.duplicate,
-    ord("F"): lambda m: m.push(float(m.line())),
-    ord("I"): Machine.decimal,
-    ord("J"): lambda m: m.push(m.number("<i")),
-    ord("K"): lambda m: m.push(m.read(1)[0]),
-    ord("L"): Machine.decimal,
-    ord("M"): lambda m: m.push(m.number("<H")),
-    ord("N"): lambda m: m.push(None),
-    ord("P"): lambda m: m.persist(m.line().decode()),
-    ord("Q"): lambda m: m.persist(m.pop()),
-    ord("R"): _reduce,
-    ord("S"): Machine.quoted,
-    ord("T"): lambda m: m.python2_text("<i"),
-    ord("U"): lambda m: m.python2_text("<B"),
-    ord("V"): lambda m: m.push(m.line(m.left).decode("raw-unicode-escape")),
-    ord("X"): lambda m: m.unicode("<I"),
-    ord("a"): lambda m: m.extend(_finished([m.pop()])),
-    ord("b"): Machine.build,
-    ord("c"): lambda m: m.admit(m.line().decode(), m.line().decode()),
-    ord("d"): Machine.make_dict,
-    ord("}"): lambda m: m.push({}),
-    ord("e"): lambda m: m.extend(m.since_mark()),
-    ord("g"): lambda m: m.recall(int(m.line())),
-    ord("h"): lambda m: m.recall(m.read(1)[0]),
-    ord("i"): Machine.inst,
-    ord("j"): lambda m: m.recall(m.number("<I")),
-    ord("l"): lambda m: m.push(m.since_mark()),
-    ord("]"): lambda m: m.push([]),
-    ord("o"): Machine.obj,
-    ord("p"): lambda m: m.remember(int(m.line())),
-    ord("q"): lambda m: m.remember(m.read(1)[0]),
-    ord("r"): lambda m: m.remember(m.number("<I")),
-    ord("s"): Machine.set_item,
-    ord("t"): lambda m: m.push(tuple(m.since_mark())),
-    ord(")"): lambda m: m.push(()),
-    ord("u"): lambda m: m.update(m.since_mark()),
-    ord("G"): lambda m: m.push(m.number(">d")),
-    0x80: Machine.protocol,
-    0x81: _reduce,  # NEWOBJ: the same call, as no class is ever reached
-    0x85: lambda m: m.make_tuple(1),
-    0x86: lambda m: m.make_tuple(2),
-    0x87: lambda m: m.make_tuple(3),
-    0x88: lambda m: m.push(True),
-    0x89: lambda m: m.push(False),
-    0x8A: lambda m: m.long("<B"),
-    0x8B: lambda m: m.long("<i"),
-    ord("B"): lambda m: m.binary(m.number("<I")),
-    ord("C"): lambda m: m.push(m.read(m.read(1)[0])),
-    0x8C: lambda m: m.unicode("<B"),
-    0x8D: lambda m: m.unicode("<Q"),
-    0x8E: lambda m: m.binary(m.number("<Q")),
-    0x8F: lambda m: m.push(set()),
-    0x90: Machine.add_items,
-    0x91: lambda m: m.push(frozenset(check_key(item) for item in m.since_mark())),
-    0x92: Machine.new_with_keywords,
-    0x93: _stack_global,
-    0x94: lambda m: m.remember(len(m.memo)),
-    0x95: Machine.frame,
-    0x96: lambda m: m.push(bytearray(m.read(m.number("<Q")))),
-}

@@ -13,12 +13,14 @@ from typing import Any, BinaryIO
 
 from harmonize.raw.depth import check_depth
 from harmonize.raw.guard import Refused, one_error
-from harmonize.raw.machine import Machine, Table
+from harmonize.raw.machine import Machine
+from harmonize.raw.opcodes import load
 from harmonize.raw.paths import checked_size
 from harmonize.raw.rebuild import PLAIN
 from harmonize.raw.rebuild_pandas import PANDAS
 from harmonize.raw.rebuild_sparse import CHUMPY, SPARSE
 from harmonize.raw.rebuild_torch import TORCH
+from harmonize.raw.values import Table
 
 MAX_PICKLE_BYTES = 8 << 30  # AGORA's frames with joints and vertices are the largest, about 3.5 GB
 ADMITTED: Table = {**PLAIN, **PANDAS, **SPARSE, **CHUMPY, **TORCH}
@@ -58,7 +60,7 @@ def _load(file: BinaryIO, size: int, path: Path, encoding: str) -> Any:
     machine = Machine(file, size, ADMITTED, encoding=encoding)
     with one_error(path, "a pickle of plain data (nothing in it was executed)"):
         try:
-            value = machine.load()
+            value = load(machine)
         except Refused as error:
             raise Refused(f"at byte {size - machine.left}: {error}") from error
         check_depth(value)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harmonize.raw.guard import Refused
-from harmonize.raw.machine import Admitted, Pending, Table, check_key
+from harmonize.raw.values import Admitted, Pending, Table, check_key
 
 MAX_CODE_POINT = 0x10FFFF
 _DTYPE = re.compile(r"[<>=|]?(?:[?bhilqpBHILQPefdgFDGO]|[biufc][1248]|f16|c16|c32|O[48]|[SaUV]\d{0,9})")

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from harmonize.raw.depth import check_depth
 from harmonize.raw.guard import Refused
-from harmonize.raw.machine import Admitted, Inner, Pending, Table
 from harmonize.raw.rebuild import fields_of
+from harmonize.raw.values import Admitted, Inner, Pending, Table
 
 _OFFSETS = {"string": "<i4", "utf8": "<i4", "large_string": "<i8", "large_utf8": "<i8"}
 

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from harmonize.raw.guard import Refused
-from harmonize.raw.machine import Pending, Table
 from harmonize.raw.rebuild import fields_of
+from harmonize.raw.values import Pending, Table
 
 MAX_DENSE_ELEMENTS = 1 << 30  # a sparse shape costs nothing to declare, and everything to make dense
 

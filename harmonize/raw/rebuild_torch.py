@@ -14,8 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from harmonize.raw.guard import Refused
-from harmonize.raw.machine import Admitted, Inner, Machine, Table
+from harmonize.raw.machine import Machine
+from harmonize.raw.opcodes import load
 from harmonize.raw.rebuild import array_of
+from harmonize.raw.values import Admitted, Inner, Table
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
@@ -74,7 +76,7 @@ def _load_from_bytes(data: Any) -> _Storage:
     def part() -> Any:
         nonlocal left
         machine = Machine(stream, left, _STORAGE_TYPES, persistent=persistent)
-        value = machine.load()
+        value = load(machine)
         left = machine.left
         return value
 

@@ -17,7 +17,7 @@ from pickle_opcodes import array, array_of, build, call, dct, dtype, lit, lst, n
 from scipy import sparse
 
 from harmonize.errors import RawFileError
-from harmonize.raw import machine
+from harmonize.raw import opcodes
 from harmonize.raw.pickles import load_pickle
 
 EXECUTED: list[str] = []
@@ -331,6 +331,9 @@ MISUSES: dict[str, bytes] = {
     + b"q\x63"
     + tup(lit(1), lit((1,)), dtype("|O8"), lit(False), b"](h\x63e")
     + b"b",
+    "state used twice": lst(
+        array_of(tup(lit(1), lit((1,)), F8, lit(False), raw(b"A" * 8)) + b"q\x63"), array_of(b"h\x63")
+    ),
     "deep lists": b"]" * 5000 + b"a" * 4999,
     "deep tuples": b")" + b"\x85" * 5000,
     "deep lists beside each other": b"](" + b"]q\x01" + b"]h\x01aq\x01" * 500 + b"e",
@@ -352,7 +355,7 @@ def test_the_same_stretch_of_a_file_cannot_be_copied_without_end(tmp_path: Path)
 
 
 def test_one_byte_objects_are_bounded(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(machine, "MAX_OPERATIONS", 1000)
+    monkeypatch.setattr(opcodes, "MAX_OPERATIONS", 1000)
     assert "more than 1000 operations" in refused(tmp_path, stream(b"]" * 5000))
 
 

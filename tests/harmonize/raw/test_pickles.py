@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import tracemalloc
 from collections import OrderedDict, defaultdict
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,23 @@ def test_builtins_come_back_equal(tmp_path: Path, protocol: int) -> None:
     assert result == value
     assert repr(result) == repr(value), "types must be equal too"
     assert result["shared"][0] is result["shared"][1]
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_long_bytes_that_are_shared(tmp_path: Path, protocol: int) -> None:
+    """The reader does not keep them, but goes back to them in the file."""
+    first, second = bytes(range(256)) * 1000, b"y" * 300_000
+    value = [first, [first, second], {"again": second}, first, 7]
+    assert through(tmp_path, value, protocol) == value
+
+
+def test_arrays_are_in_memory_about_once(tmp_path: Path) -> None:
+    (tmp_path / "file.pkl").write_bytes(pickle.dumps([np.zeros(250_000) for _ in range(20)], 4))
+    tracemalloc.start()
+    load_pickle(tmp_path / "file.pkl")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1.2 * 40e6
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
