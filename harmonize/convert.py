@@ -40,6 +40,9 @@ NUM_POSE_JOINTS: dict[BodyKind, int] = {"smplx": 55, "smplh": 52, "smpl": 24}
 MAX_ROTATION_RAD = 6 * np.pi
 """Fits drift past pi (15.4 rad was seen in an MTP presented pose), but not this far: beyond it the unit is degrees."""
 
+MAX_ORTHOGONALITY_ERROR = 1e-3
+"""Camera rotations are released with six digits; mirrored, scaled or damaged ones miss by far more."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Converted:
@@ -87,6 +90,14 @@ def _problem(body: RawBody) -> tuple[str, str, dict[str, float]] | None:
         value = getattr(body, name)
         if value is not None and not np.isfinite(value).all():
             return "not-finite", name, {"num_not_finite": float((~np.isfinite(value)).sum())}
+    if body.to_cam is not None:
+        rotmat, offset = np.asarray(body.to_cam.rotmat, np.float64), np.asarray(body.to_cam.transl_m, np.float64)
+        if not (np.isfinite(rotmat).all() and np.isfinite(offset).all()):
+            return "not-finite", "to_cam", {}
+        with np.errstate(over="ignore", invalid="ignore"):
+            error = float(np.abs(rotmat @ rotmat.T - np.eye(3)).max())
+        if not (error < MAX_ORTHOGONALITY_ERROR and np.linalg.det(rotmat) > 0):
+            return "not-a-rotation", "to_cam", {"orthogonality_error": error, "limit": MAX_ORTHOGONALITY_ERROR}
     largest = float(np.linalg.norm(body.pose_aa, axis=-1).max())
     if largest > MAX_ROTATION_RAD:
         return "rotation-range", "are these degrees?", {"largest_rad": largest, "limit_rad": float(MAX_ROTATION_RAD)}
