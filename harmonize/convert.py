@@ -7,33 +7,30 @@ converted comes back as a `Reject`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from harmonize.annotation import Annotation, RawBody, Reject
-from harmonize.bodies import BodyBatch, BodyModel, BodyModels, NeutralFit, to_neutral
+from harmonize.bodies import BodyModels
 from harmonize.convert_points import boxes_of, keypoints_of
 from harmonize.evidence import Evidence, measure
-from harmonize.geometry.frames import change_frame
 from harmonize.geometry.rotations import canonical_aa
-from harmonize.meshes import LEFT_HAND, RIGHT_HAND, absolute_hands
 from harmonize.readers.base import make_key
 from harmonize.record import (
     MAX_SOURCE_BETAS,
     MAX_SOURCE_JOINTS,
     Body,
     BodyKind,
-    Conversion,
     Image,
     Instance,
     SourceBody,
 )
+from harmonize.solve import BodyMode, Solved, expression_of, has_position, is_neutral_smplx, model_group, solve
 
 Floats = npt.NDArray[np.floating[Any]]
-BodyMode = Literal["fit", "copy"]
 
 NUM_POSE_JOINTS: dict[BodyKind, int] = {"smplx": 55, "smplh": 52, "smpl": 24}
 
@@ -71,10 +68,10 @@ def convert(annotations: Sequence[Annotation], models: BodyModels, mode: BodyMod
                 reason=problem[0], provenance=annotation.provenance, detail=problem[1], numbers=problem[2]
             )
         else:
-            groups.setdefault(_group(annotation.body), []).append(i)
+            groups.setdefault(model_group(annotation.body), []).append(i)
     for rows in groups.values():
         bodies = [annotation.body for annotation in (annotations[i] for i in rows) if annotation.body is not None]
-        for i, solved in zip(rows, _solve(bodies, models, mode), strict=True):
+        for i, solved in zip(rows, solve(bodies, models, mode), strict=True):
             results[i] = _assemble(annotations[i], solved)
     return [result for result in results if result is not None]
 
@@ -104,138 +101,7 @@ def _problem(body: RawBody) -> tuple[str, str, dict[str, float]] | None:
     return None
 
 
-def _group(body: RawBody) -> tuple[Any, ...]:
-    return (
-        body.model,
-        body.gender,
-        len(body.betas),
-        body.kid_weight != 0.0,
-        body.neutral_betas is not None,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Solved:
-    """One body in the camera frame: as annotated, and as neutral SMPL-X."""
-
-    raw: RawBody
-    global_orient_aa: Floats
-    transl_m: Floats
-    source_joints_m: Floats
-    other_hand_joints_m: Floats | None
-    joint_names: tuple[str, ...]
-    pose_aa: Floats
-    betas: Floats
-    neutral_transl_m: Floats
-    has_betas: bool
-    joints_m: Floats
-    conversion: Conversion
-    error_mm: float
-
-
-def _solve(bodies: list[RawBody], models: BodyModels, mode: BodyMode) -> list[_Solved]:
-    first = bodies[0]
-    model = models.get(first.model, first.gender)
-    pose = np.stack([absolute_hands(body.pose_aa, body.hands, model) for body in bodies])
-    betas = np.stack([body.betas for body in bodies]).astype(np.float64)
-    transl = np.stack([np.zeros(3) if body.transl_m is None else body.transl_m for body in bodies]).astype(np.float64)
-    kid = np.array([body.kid_weight for body in bodies]) if first.kid_weight else None
-    rest_pelvis = model.rest_pelvis_m(betas, kid).astype(np.float64)
-    moved = [i for i, body in enumerate(bodies) if body.to_cam is not None]
-    if moved:
-        transforms = [body.to_cam for body in bodies if body.to_cam is not None]
-        orient, moved_transl = change_frame(
-            pose[moved, 0],
-            transl[moved],
-            rest_pelvis[moved],
-            np.stack([transform.rotmat for transform in transforms]),
-            np.stack([transform.transl_m for transform in transforms]),
-        )
-        pose[moved, 0], transl[moved] = orient, moved_transl
-    for i, body in enumerate(bodies):
-        if body.pelvis_cam_m is not None:
-            transl[i] = body.pelvis_cam_m - rest_pelvis[i]
-    expression = np.stack([_expression(body) for body in bodies])
-    batch = BodyBatch(
-        pose_aa=pose,
-        betas=betas,
-        transl_m=transl,
-        expression=expression if first.model == "smplx" else None,
-        kid_weight=kid,
-    )
-    neutral = None
-    if first.neutral_betas is not None:
-        neutral = np.stack([body.neutral_betas for body in bodies if body.neutral_betas is not None])
-    fit = to_neutral(batch, model, models, mode, neutral_betas=neutral)
-    joints = models.get("smplx", "neutral").joints(fit.batch)
-    source_joints = model.joints(batch)
-    other_joints = _other_hand_joints(bodies, batch, model)
-    conversion = _conversion(first, mode)
-    return [
-        _Solved(
-            raw=body,
-            global_orient_aa=pose[i, 0],
-            transl_m=transl[i],
-            source_joints_m=source_joints[i],
-            other_hand_joints_m=None if other_joints is None or body.hands == "absent" else other_joints[i],
-            joint_names=model.joint_names,
-            joints_m=joints[i],
-            conversion=conversion,
-            **_neutral_row(fit, i),
-        )
-        for i, body in enumerate(bodies)
-    ]
-
-
-def _other_hand_joints(bodies: list[RawBody], batch: BodyBatch, model: BodyModel) -> Floats | None:
-    """The source's joints if every reader had stated the other hand-mean convention; None for SMPL, which has no hands.
-
-    Held against the dataset's own hand points, they show a wrong statement that noisy points would let pass.
-    """
-    if model.hand_mean_aa is None:
-        return None
-    pose = np.array(batch.pose_aa, np.float64)
-    for i, body in enumerate(bodies):
-        sign = 1.0 if body.hands == "absolute" else -1.0
-        pose[i, LEFT_HAND[model.kind]] += sign * model.hand_mean_aa[0]
-        pose[i, RIGHT_HAND[model.kind]] += sign * model.hand_mean_aa[1]
-    return model.joints(replace(batch, pose_aa=pose))
-
-
-def _neutral_row(fit: NeutralFit, i: int) -> dict[str, Any]:
-    return {
-        "pose_aa": fit.batch.pose_aa[i],
-        "betas": fit.batch.betas[i],
-        "neutral_transl_m": fit.batch.transl_m[i],
-        "has_betas": bool(fit.has_betas[i]),
-        "error_mm": float(fit.error_mm[i]),
-    }
-
-
-def _conversion(body: RawBody, mode: BodyMode) -> Conversion:
-    if is_neutral_smplx(body):
-        return "identity"
-    return "copy" if mode == "copy" and body.model != "smplx" else "fit"
-
-
-def has_position(body: RawBody) -> bool:
-    """Whether the dataset says where in the camera frame the body is."""
-    return body.transl_m is not None or body.pelvis_cam_m is not None
-
-
-def is_neutral_smplx(body: RawBody) -> bool:
-    """Whether the parameters already are neutral SMPL-X with at most 10 betas, whatever the hand convention."""
-    return body.model == "smplx" and body.gender == "neutral" and len(body.betas) <= 10 and body.kid_weight == 0.0
-
-
-def _expression(body: RawBody) -> Floats:
-    values = np.zeros(10)
-    if body.expression is not None:
-        values[: len(body.expression)] = body.expression[:10]
-    return values
-
-
-def _assemble(annotation: Annotation, solved: _Solved | None) -> Converted:
+def _assemble(annotation: Annotation, solved: Solved | None) -> Converted:
     size = annotation.image_size_px or (0, 0)
     body = _body(solved) if solved is not None else Body()
     is_placed = solved is not None and has_position(solved.raw)
@@ -278,7 +144,7 @@ def _f32(values: Floats) -> npt.NDArray[np.float32]:
     return np.ascontiguousarray(values, np.float32)
 
 
-def _body(solved: _Solved) -> Body:
+def _body(solved: Solved) -> Body:
     raw, pose = solved.raw, canonical_aa(solved.pose_aa)
     betas = np.zeros(10)
     betas[: len(solved.betas)] = solved.betas
@@ -291,7 +157,7 @@ def _body(solved: _Solved) -> Body:
         left_hand_pose_aa=_f32(pose[25:40]),
         right_hand_pose_aa=_f32(pose[40:55]),
         betas=_f32(betas),
-        expression=_f32(_expression(raw)),
+        expression=_f32(expression_of(raw)),
         transl_m=_f32(solved.neutral_transl_m) if has_position(raw) else np.zeros(3, np.float32),
         has_body=True,
         has_betas=solved.has_betas,
@@ -305,7 +171,7 @@ def _body(solved: _Solved) -> Body:
     )
 
 
-def _source_body(solved: _Solved) -> SourceBody | None:
+def _source_body(solved: Solved) -> SourceBody | None:
     raw = solved.raw
     if is_neutral_smplx(raw) and raw.hands == "absolute":
         return None
@@ -323,7 +189,7 @@ def _source_body(solved: _Solved) -> SourceBody | None:
         betas=_f32(betas),
         num_betas=len(raw.betas),
         kid_weight=float(np.float32(raw.kid_weight)),
-        expression=_f32(_expression(raw)),
+        expression=_f32(expression_of(raw)),
         transl_m=_f32(solved.transl_m),
         fit_error_mm=float(np.float32(solved.error_mm)),
     )
