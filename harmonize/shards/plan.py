@@ -223,7 +223,9 @@ def make_tasks(units: Sequence[Unit], options: IngestOptions) -> tuple[Task, ...
     factor = -(-MIN_SHARDS // sum(sizes)) if sizes else 1
     tasks, first = [], 0
     for index, (group, size) in enumerate(zip(groups, sizes, strict=True)):
-        tasks.append(Task(index=index, units=tuple(group), first_shard=first, num_shards=size * factor))
+        # Parts of one file are read one after the other: readers keep the file they read last.
+        units_of_task = tuple(sorted(group, key=lambda unit: (unit.files, unit.id)))
+        tasks.append(Task(index=index, units=units_of_task, first_shard=first, num_shards=size * factor))
         first += size * factor
     return tuple(tasks)
 

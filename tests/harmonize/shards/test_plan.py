@@ -187,3 +187,10 @@ def test_only_the_models_that_annotations_use_bind_their_shards(tmp_path: Path) 
     assert set(neutral) == {"smplx/neutral"}
     assert put("smplh/SMPLH_MALE.pkl") == neutral
     assert set(put("smplx/SMPLX_MALE.npz")) == {"smplx/neutral", "smplx/male"}
+
+
+def test_parts_of_one_file_are_read_one_after_the_other() -> None:
+    parts = [Unit(f"{name} {i}", (f"{name}.npz",), 10) for i in range(5) for name in ("a", "b", "c")]
+    [task] = make_tasks(parts, IngestOptions())
+    files = [unit.files[0] for unit in task.units]
+    assert files == sorted(files)
