@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 from processes import ROOT
@@ -61,3 +64,17 @@ def test_the_readme_lists_every_command_and_its_links_lead_somewhere() -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)", readme)
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # webdataset leaves its files open
+def test_the_code_of_the_format_page_runs(store: Path) -> None:
+    page = PAGE.read_text()
+    code = "\n".join(re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL))
+    example = "STORE/pw3d/train/pw3d-train-000007.tar"
+    assert example in code
+    shard = max((store / "pw3d" / "train").glob("*.tar"), key=lambda path: path.stat().st_size)
+    found: dict[str, Any] = {}
+    exec(code.replace(example, str(shard)), found)
+    assert found["instance"].provenance.dataset == "pw3d"
+    assert found["sample"]["jpg"].shape[2] == 3
+    gc.collect()
