@@ -83,7 +83,7 @@ def _problem(body: RawBody) -> tuple[str, str, dict[str, float]] | None:
         return "pose-shape", f"expected pose {expected}, found {body.pose_aa.shape}", {}
     if body.betas.ndim != 1 or not 0 < len(body.betas) <= MAX_SOURCE_BETAS:
         return "betas-shape", f"expected 1 to {MAX_SOURCE_BETAS} betas, found {body.betas.shape}", {}
-    for name in ("pose_aa", "betas", "transl_m", "expression", "pelvis_cam_m", "neutral_betas"):
+    for name in ("pose_aa", "betas", "transl_m", "expression", "kid_weight", "pelvis_cam_m", "neutral_betas"):
         value = getattr(body, name)
         if value is not None and not np.isfinite(value).all():
             return "not-finite", name, {"num_not_finite": float((~np.isfinite(value)).sum())}

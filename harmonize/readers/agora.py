@@ -30,7 +30,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
@@ -41,15 +40,19 @@ from harmonize.errors import RawFileError, RawLayoutError
 from harmonize.keypoints import convention
 from harmonize.raw.paths import safe_join
 from harmonize.raw.pickles import load_pickle
+from harmonize.readers.agora_cameras import scan_to_cam, scene_camera
 from harmonize.readers.base import Reader, Unit
 from harmonize.readers.fields import (
-    Floats,
     MalformedRecord,
-    field,
+    concerns_file,
+    flag,
     floats,
+    is_listing,
+    label,
+    number,
     pinhole,
     require_keys,
-    shaped,
+    text,
     with_confidence,
 )
 from harmonize.record import Boxes, Gender, Provenance
@@ -61,6 +64,7 @@ SENSOR_WIDTH_MM = 36.0
 
 _CAMERA_COLUMNS = ("camX", "camY", "camZ", "camYaw")
 _PERSON_COLUMNS = ("X", "Y", "Z", "Yaw", "gender", "kid", "occlusion", "isValid", "gt_path_smplx")
+_JOINT_COLUMNS = ("gt_joints_2d", "gt_joints_3d")
 _POSE = (
     ("global_orient", 1),
     ("body_pose", 21),
@@ -71,64 +75,6 @@ _POSE = (
     ("right_hand_pose", 15),
 )
 _GENDERS: dict[str, Gender] = {"male": "male", "female": "female", "neutral": "neutral"}
-
-
-@dataclass(frozen=True, slots=True)
-class SceneCamera:
-    """A camera of the renderer. position_cm is Unreal's; ground_offset_m is added to the position in OpenCV axes."""
-
-    focal_mm: float
-    position_cm: tuple[float, float, float]
-    yaw_deg: float
-    pitch_deg: float
-    ground_offset_m: tuple[float, float, float] = (0.0, 0.0, 0.0)
-
-
-CAMERA_RULES: tuple[tuple[str, SceneCamera], ...] = (
-    ("hdri", SceneCamera(50.0, (0.0, 0.0, 170.0), 0.0, 0.0)),
-    ("cam00", SceneCamera(18.0, (400.0, -275.0, 265.0), 135.0, 30.0)),
-    ("cam01", SceneCamera(18.0, (400.0, 225.0, 265.0), -135.0, 30.0)),
-    ("cam02", SceneCamera(18.0, (-490.0, 170.0, 265.0), -45.0, 30.0)),
-    ("cam03", SceneCamera(18.0, (-490.0, -275.0, 265.0), 45.0, 30.0)),
-    ("ag2", SceneCamera(28.0, (0.0, 0.0, 170.0), 0.0, 15.0)),
-)
-"""Substring of the file name -> camera; first match wins (agora_evaluation/projection.py)."""
-
-
-def scene_camera(image_name: str, position_cm: tuple[float, float, float], yaw_deg: float) -> SceneCamera:
-    """The camera of a picture, by the first rule that its file name matches, else at the row's own position and yaw."""
-    name = PurePosixPath(image_name).name
-    for mark, camera in CAMERA_RULES:
-        if mark in name:
-            return camera
-    return SceneCamera(28.0, position_cm, yaw_deg, 0.0, ground_offset_m=(0.0, -1.7, 0.0))
-
-
-def scan_to_cam(camera: SceneCamera, position_cm: tuple[float, float, float], yaw_deg: float) -> RigidTransform:
-    """From a scan's own frame to the OpenCV camera, metres.
-
-    A = Rx(pitch) Ry(-camera yaw) Ry(scan yaw - 90) diag(1, -1, -1), b = Rx(pitch) Ry(-camera yaw) (P - C): the steps of
-    agora_evaluation/projection.py as one map. The 90 degrees are the turn of the scans.
-    """
-    view = _rotation_x(camera.pitch_deg) @ _rotation_y(-camera.yaw_deg)
-    rotmat = view @ _rotation_y(yaw_deg - 90.0) @ np.diag([1.0, -1.0, -1.0])
-    camera_m = _opencv_m(camera.position_cm) + np.array(camera.ground_offset_m)
-    return RigidTransform(rotmat=rotmat, transl_m=view @ (_opencv_m(position_cm) - camera_m))
-
-
-def _opencv_m(unreal_cm: tuple[float, float, float]) -> Floats:
-    x, y, z = unreal_cm
-    return np.array([y, -z, x]) / 100.0
-
-
-def _rotation_x(degrees: float) -> Floats:
-    c, s = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
-    return np.array([[1.0, 0.0, 0.0], [0.0, c, -s], [0.0, s, c]])
-
-
-def _rotation_y(degrees: float) -> Floats:
-    c, s = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
-    return np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
 
 
 class Agora(Reader):
@@ -163,15 +109,15 @@ class Agora(Reader):
         self.check_split(split)
         columns = self._columns(unit.files[0])
         for row, image in enumerate(columns["imgPath"]):
-            name = PurePosixPath(str(image)).name.replace(f"{SMALL_SUFFIX}.png", ".png")
+            name = PurePosixPath(image).name.replace(f"{SMALL_SUFFIX}.png", ".png")
             path, size = self._picture(split, name)
             for person in range(len(columns["isValid"][row])):
-                record = {key: columns[key][row] for key in columns}
+                record = _record(columns, row, person)
                 provenance = Provenance(
                     dataset=self.name,
                     split=split,
                     frame=PurePosixPath(name).stem,
-                    subject=PurePosixPath("".join(map(str, record["gt_path_smplx"][person : person + 1]))).stem,
+                    subject=PurePosixPath(label(record, "gt_path_smplx")).stem,
                     person=str(person),
                     source_file=unit.files[0],
                     source_row=f"row={row} person={person}",
@@ -182,7 +128,7 @@ class Agora(Reader):
                     licence=self.licence,
                 )
                 try:
-                    yield self._person(provenance, name, size, record, person)
+                    yield self._person(provenance, name, size, record)
                 except MalformedRecord as error:
                     yield Reject(reason="malformed", provenance=provenance, detail=str(error))
 
@@ -198,15 +144,18 @@ class Agora(Reader):
     def _columns(self, file: str) -> dict[str, list[Any]]:
         path = self.root / file
         frame = load_pickle(path)
-        names = [str(name) for name in getattr(frame, "columns", ())]
+        names = [name for name in getattr(frame, "columns", ()) if isinstance(name, str)]
         require_keys(dict.fromkeys(names), ("imgPath", *_CAMERA_COLUMNS, *_PERSON_COLUMNS), str(path))
-        wanted = ("imgPath", *_CAMERA_COLUMNS, *_PERSON_COLUMNS, "gt_joints_2d", "gt_joints_3d")
-        columns = {name: frame[name].tolist() for name in wanted if name in names}
-        for row, flags in enumerate(columns["isValid"]):
-            if not isinstance(flags, (list, tuple, np.ndarray)):
-                raise RawFileError(
-                    f"{path}: row {row}, column isValid: expected one entry per person, found {flags!r}", file=str(path)
-                )
+        wanted = ("imgPath", *_CAMERA_COLUMNS, *_PERSON_COLUMNS, *_JOINT_COLUMNS)
+        with concerns_file(path):
+            if len(set(names)) != len(names):
+                raise MalformedRecord.of("columns", "each name once", names)
+            columns = {name: frame[name].tolist() for name in wanted if name in names}
+            for row, (image, flags) in enumerate(zip(columns["imgPath"], columns["isValid"], strict=True)):
+                if not isinstance(image, str):
+                    raise MalformedRecord.of(f"imgPath, row {row}", "text", image)
+                if not is_listing(flags):
+                    raise MalformedRecord.of(f"isValid, row {row}", "one entry a person", flags)
         return columns
 
     def _picture(self, split: str, name: str) -> tuple[str, tuple[int, int]]:
@@ -235,35 +184,29 @@ class Agora(Reader):
         return there.get(name, f"{split}/{name}"), FULL_SIZE_PX
 
     def _person(
-        self, provenance: Provenance, name: str, size_px: tuple[int, int], record: Mapping[str, Any], person: int
+        self, provenance: Provenance, name: str, size_px: tuple[int, int], record: Mapping[str, Any]
     ) -> Annotation | Reject:
-        if not _of(record, "isValid", person):
-            occlusion = float(_number(_of(record, "occlusion", person), "occlusion"))
+        if not flag(record, "isValid"):
             return Reject(
                 reason="occluded",
                 provenance=provenance,
                 detail="the dataset says isValid False",
-                numbers={"occlusion_percent": occlusion},
+                numbers={"occlusion_percent": number(record, "occlusion")},
             )
-        cam_x, cam_y, cam_z, cam_yaw = (_number(record[key], key) for key in _CAMERA_COLUMNS)
+        cam_x, cam_y, cam_z, cam_yaw = (number(record, key) for key in _CAMERA_COLUMNS)
         camera = scene_camera(name, (cam_x, cam_y, cam_z), cam_yaw)
-        x, y, z, yaw = (_number(_of(record, key, person), key) for key in ("X", "Y", "Z", "Yaw"))
-        body = self._body(
-            fit_path=_of(record, "gt_path_smplx", person),
-            gender=_of(record, "gender", person),
-            is_kid=bool(_of(record, "kid", person)),
-            to_cam=scan_to_cam(camera, (x, y, z), yaw),
-        )
+        x, y, z, yaw = (number(record, key) for key in ("X", "Y", "Z", "Yaw"))
+        body = self._body(record, scan_to_cam(camera, (x, y, z), yaw))
         width, height = size_px
         focal_px = camera.focal_mm / SENSOR_WIDTH_MM * width
         names = convention("agora_127").names
         points2d: tuple[NamedPoints, ...] = ()
         points3d = None
         if "gt_joints_2d" in record:
-            joints_px = shaped(_of(record, "gt_joints_2d", person), "gt_joints_2d", 127, 2) * (width / FULL_SIZE_PX[0])
+            joints_px = floats(record, "gt_joints_2d", 127, 2) * (width / FULL_SIZE_PX[0])
             points2d = (NamedPoints(names=names, values=with_confidence(joints_px), origin="projected", is_exact=True),)
         if "gt_joints_3d" in record:
-            joints_m = shaped(_of(record, "gt_joints_3d", person), "gt_joints_3d", 127, 3)
+            joints_m = floats(record, "gt_joints_3d", 127, 3)
             points3d = NamedPoints(names=names, values=with_confidence(joints_m), origin="measured", is_exact=True)
         return Annotation(
             provenance=provenance,
@@ -276,29 +219,33 @@ class Agora(Reader):
             image_size_px=size_px,
         )
 
-    def _body(self, fit_path: Any, gender: Any, is_kid: bool, to_cam: RigidTransform) -> RawBody:
-        inside = PurePosixPath(str(fit_path).removeprefix("smplx_gt/")).with_suffix(".pkl")
+    def _body(self, record: Mapping[str, Any], to_cam: RigidTransform) -> RawBody:
+        inside = _fit_path(record)
         fit = self._fit(f"smplx_gt/{inside}")
+        gender = _GENDERS.get(text(record, "gender"))
+        if gender is None:
+            raise MalformedRecord.of("gender", "male, female or neutral", record["gender"])
+        betas, kid_weight = floats(fit, "betas", -1), 0.0
+        if is_kid := flag(record, "kid"):
+            if len(betas) != 11:
+                raise MalformedRecord(f"field 'betas' of a child: expected 11 with the kid weight, found {len(betas)}")
+            kid_weight = float(betas[10])
         neutral_betas = None
         # Children's shape needs the kid template, which ten neutral betas cannot express.
         if not is_kid and (self.root / "smplx_gt_neutral_gender").is_dir():
             neutral_betas = floats(self._fit(f"smplx_gt_neutral_gender/{inside}"), "betas", -1)[:10]
-        known: Gender | None = _GENDERS.get(str(gender))
-        if known is None:
-            raise MalformedRecord(f"field 'gender': expected male, female or neutral, found {gender!r}")
-        betas = floats(fit, "betas", -1)
-        if is_kid and len(betas) != 11:
-            raise MalformedRecord(f"field 'betas' of a child: expected 11 with the kid weight, found {len(betas)}")
+            if len(neutral_betas) != 10:
+                raise MalformedRecord(f"field 'betas' of the neutral fit: expected 10, found {len(neutral_betas)}")
         has_parts = not inside.parent.name.endswith("_body")
         return RawBody(
             model="smplx",
-            gender="neutral" if is_kid and known == "female" else known,
+            gender="neutral" if is_kid and gender == "female" else gender,
             pose_aa=np.concatenate([floats(fit, key, count, 3) for key, count in _POSE]),
             betas=betas[:10],
             transl_m=floats(fit, "transl", 3),
             hands="relative",
             expression=floats(fit, "expression", 10),
-            kid_weight=float(betas[10]) if is_kid else 0.0,
+            kid_weight=kid_weight,
             to_cam=to_cam,
             neutral_betas=neutral_betas,
             has_left_hand=has_parts,
@@ -324,14 +271,19 @@ class Agora(Reader):
         return self._fits[relative]
 
 
-def _of(record: Mapping[str, Any], column: str, person: int) -> Any:
-    """A person's entry of a list column.
+def _record(columns: Mapping[str, list[Any]], row: int, person: int) -> dict[str, Any]:
+    """What a row says about a person. Columns whose list is too short for the person, or no list, are left out."""
+    record = {name: columns[name][row] for name in _CAMERA_COLUMNS}
+    for name in (*_PERSON_COLUMNS, *_JOINT_COLUMNS):
+        people = columns[name][row] if name in columns else ()
+        if is_listing(people) and person < len(people):
+            record[name] = people[person]
+    return record
 
-    Raises:
-        MalformedRecord: the column's list is shorter than the row's list of people.
-    """
-    return field(record[column], person)
 
-
-def _number(value: Any, name: str) -> float:
-    return float(shaped(value, name, 1)[0])
+def _fit_path(record: Mapping[str, Any]) -> PurePosixPath:
+    """Where a fit lies under a folder of fits; the frames say `.obj` or `.pkl`."""
+    path = PurePosixPath(text(record, "gt_path_smplx").removeprefix("smplx_gt/"))
+    if not path.name:
+        raise MalformedRecord.of("gt_path_smplx", "the path of a file", record["gt_path_smplx"])
+    return path.with_suffix(".pkl")

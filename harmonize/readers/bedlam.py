@@ -35,7 +35,7 @@ from harmonize.geometry.boxes import scaled
 from harmonize.keypoints import convention
 from harmonize.raw.npz import load_npz, npz_header
 from harmonize.readers.base import Reader, Unit
-from harmonize.readers.fields import MalformedRecord, box, pinhole, require_keys, shaped
+from harmonize.readers.fields import MalformedRecord, box, concerns_file, numbers, pinhole, require_keys, shaped
 from harmonize.record import Boxes, Provenance
 
 BOX_PADDING = 1.2
@@ -115,19 +115,20 @@ class Bedlam(Reader):
                 file=str(path),
             )
         rows: dict[str, Any] = load_npz(path, keys=[k for k in ("imgname", "gtkps", "sub", *_SHAPES) if k in header])
-        count = len(rows["imgname"])
-        try:
+        with concerns_file(
+            path, "use the SMPL-X labels of all_npz_12_training.zip (all_npz_12_smpl_training holds SMPL)"
+        ):
+            names = rows["imgname"]
+            if names.ndim != 1:
+                raise MalformedRecord(f"field 'imgname': expected one name a person, found shape {names.shape}")
+            if "sub" in rows and rows["sub"].shape != names.shape:
+                raise MalformedRecord(f"field 'sub': expected shape {names.shape}, found {rows['sub'].shape}")
             for key, shape in _SHAPES.items():
-                rows[key] = shaped(rows[key], key, count, *shape)
-            points = np.asarray(rows["gtkps"])
-            if points.ndim != 3 or len(points) != count or points.shape[1] < 127 or points.shape[2] not in (2, 3):
-                raise MalformedRecord(f"field 'gtkps': expected ({count}, 127 or more, 2 or 3), found {points.shape}")
-        except MalformedRecord as error:
-            raise RawFileError(
-                f"{path}: {error}",
-                fix="use the SMPL-X labels of all_npz_12_training.zip (all_npz_12_smpl_training holds SMPL)",
-                file=str(path),
-            ) from error
+                rows[key] = shaped(rows[key], key, len(names), *shape)
+            points = rows["gtkps"] = numbers(rows["gtkps"], "gtkps")
+            if points.ndim != 3 or len(points) != len(names) or points.shape[1] < 127 or points.shape[2] not in (2, 3):
+                expected = f"({len(names)}, 127 or more, 2 or 3)"
+                raise MalformedRecord(f"field 'gtkps': expected shape {expected}, found {points.shape}")
         return rows
 
     def _picture_folder(self, job: str) -> str:
@@ -144,7 +145,7 @@ def _annotation(provenance: Provenance, rows: Mapping[str, Any], row: int) -> An
     centre, side = rows["center"][row], 200.0 * rows["scale"][row]
     is_rotated = tuple(np.round(intrinsics[:2, 2])) == ROTATED_CENTRE_PX
     person_box = scaled(box(np.array([*(centre - side / 2), side, side])), 1 / BOX_PADDING)
-    points = np.asarray(rows["gtkps"][row, :127, :2], np.float64)
+    points = rows["gtkps"][row, :127, :2]
     return Annotation(
         provenance=provenance,
         image=ImageSource(path=provenance.image_path, orientation=TURN_CLOCKWISE if is_rotated else 1),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import reprlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -14,17 +17,46 @@ from harmonize.record import Array, Camera
 Floats = npt.NDArray[np.floating[Any]]
 
 NO_BOX: Array = np.zeros(5, np.float32)
+FIX = "compare the file with the dataset's own description, or download it again"
+
+MAX_SIDE_PX = 65535
+"""The longest side that a JPEG can have."""
+MAX_ROUNDING = 1e-2
+"""How far R R' may be from the identity for R to be a rotation that was rounded."""
+
+_NUMBER = (bool, int, float, np.bool_, np.integer, np.floating)
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxother = 60
 
 
 class MalformedRecord(ValueError):
-    """One person's record lacks a field, or a field has another size; readers turn it into a `malformed` reject."""
+    """A field is missing or not what its format says: of one person's record, which becomes a `malformed` reject, or of
+    what all people of a file need (see `concerns_file`)."""
+
+    @classmethod
+    def of(cls, name: Any, expected: str, found: Any) -> MalformedRecord:
+        """The error with its one wording; `found` is shortened."""
+        return cls(f"field {name!r}: expected {expected}, found {' '.join(_REPR.repr(found).split())}")
+
+
+@contextmanager
+def concerns_file(path: Path, fix: str = FIX) -> Iterator[None]:
+    """For what all people of a file need.
+
+    Raises:
+        RawFileError: instead of MalformedRecord; the message names the file.
+    """
+    try:
+        yield
+    except MalformedRecord as error:
+        raise RawFileError(f"{path}: {error}", fix=fix, file=str(path)) from error
 
 
 def field(record: Any, key: Any) -> Any:
     """A field of a record.
 
     Raises:
-        MalformedRecord: there is no such field.
+        MalformedRecord: there is no such field, as there is none in what is no record.
     """
     try:
         return record[key]
@@ -32,7 +64,103 @@ def field(record: Any, key: Any) -> Any:
         raise MalformedRecord(f"field {key!r}: expected, found none") from None
 
 
-def floats(record: Mapping[str, Any], key: str, *shape: int) -> Floats:
+def entries(record: Any, key: str) -> Mapping[str, Any]:
+    """A field that must be a record itself.
+
+    Raises:
+        MalformedRecord: it is missing or something else.
+    """
+    value = field(record, key)
+    if not isinstance(value, Mapping):
+        raise MalformedRecord.of(key, "a record", value)
+    return value
+
+
+def listing(record: Any, key: str) -> Sequence[Any]:
+    """A field that must be a list, a tuple, or an array with an axis.
+
+    Raises:
+        MalformedRecord: it is missing or something else.
+    """
+    value = field(record, key)
+    if not is_listing(value):
+        raise MalformedRecord.of(key, "a list", value)
+    return value
+
+
+def is_listing(value: Any) -> TypeGuard[Sequence[Any]]:
+    """Whether a value has a length and entries by number, and is no text."""
+    return isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim > 0)
+
+
+def text(record: Any, key: str) -> str:
+    """A field that must be text.
+
+    Raises:
+        MalformedRecord: it is missing or something else.
+    """
+    value = field(record, key)
+    if not isinstance(value, str):
+        raise MalformedRecord.of(key, "text", value)
+    return value
+
+
+def label(record: Any, key: str) -> str:
+    """What a record calls itself, a text or a whole number, as text; empty where it says nothing usable."""
+    value = record.get(key) if isinstance(record, Mapping) else None
+    return str(value) if isinstance(value, (str, int, np.integer)) else ""
+
+
+def flag(record: Any, key: str) -> bool:
+    """A field that must be a truth value, or 0 or 1.
+
+    Raises:
+        MalformedRecord: it is missing or something else.
+    """
+    value = field(record, key)
+    if not isinstance(value, _NUMBER) or value not in (0, 1):
+        raise MalformedRecord.of(key, "true or false", value)
+    return bool(value)
+
+
+def integer(record: Any, key: str) -> int:
+    """A field that must be a whole number, below the size where float64 loses whole numbers.
+
+    Raises:
+        MalformedRecord: it is missing or something else.
+    """
+    value = field(record, key)
+    is_number = isinstance(value, _NUMBER) and not isinstance(value, (bool, np.bool_))
+    if not is_number or not abs(value) < 2**53 or value % 1:
+        raise MalformedRecord.of(key, "a whole number", value)
+    return int(value)
+
+
+def number(record: Any, key: str) -> float:
+    """A field that must be one finite number; an array of one entry is accepted.
+
+    Raises:
+        MalformedRecord: it is missing or something else.
+    """
+    value = float(floats(record, key, 1)[0])
+    if not np.isfinite(value):
+        raise MalformedRecord.of(key, "a finite number", value)
+    return value
+
+
+def size_px(record: Any) -> tuple[int, int]:
+    """`width` and `height` of a picture.
+
+    Raises:
+        MalformedRecord: one is missing, no whole number, or no size that a picture can have.
+    """
+    size = (integer(record, "width"), integer(record, "height"))
+    if not all(0 < side <= MAX_SIDE_PX for side in size):
+        raise MalformedRecord.of("width, height", f"1 to {MAX_SIDE_PX}", size)
+    return size
+
+
+def floats(record: Any, key: str, *shape: int) -> Floats:
     """A field as float64 of the given shape; nested and flat lists are both accepted.
 
     Raises:
@@ -42,19 +170,45 @@ def floats(record: Mapping[str, Any], key: str, *shape: int) -> Floats:
 
 
 def shaped(value: Any, name: str, *shape: int) -> Floats:
-    """A value as float64 of the given shape (one -1 allowed). Object arrays of numbers are accepted.
+    """A value as float64 of the given shape (one -1 allowed).
 
     Raises:
         MalformedRecord: the value is not numeric, or of another size.
     """
+    values = numbers(value, name)
     try:
-        numbers = np.asarray(value, np.float64)
-    except (TypeError, ValueError):
-        raise MalformedRecord(f"field {name!r}: expected numbers of shape {shape}, found {_short(value)}") from None
-    try:
-        return numbers.reshape(shape)
+        return values.reshape(shape)
     except ValueError:
-        raise MalformedRecord(f"field {name!r}: expected shape {shape}, found {numbers.shape}") from None
+        raise MalformedRecord(f"field {name!r}: expected shape {shape}, found {values.shape}") from None
+
+
+def numbers(value: Any, name: str) -> Floats:
+    """A value as float64 of whatever shape. Object arrays of numbers are accepted, numbers written as text are not.
+
+    Raises:
+        MalformedRecord: the value is not numeric, or its lists are of unequal length.
+    """
+    try:
+        values = np.asarray(value)
+        if values.dtype.kind in "biufO":
+            return values.astype(np.float64, copy=False)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise MalformedRecord.of(name, "numbers", value)
+
+
+def rotation(value: Any, name: str) -> Floats:
+    """A rotation matrix (3, 3), as exact as the dataset has it.
+
+    Raises:
+        MalformedRecord: it has another size, is mirrored or scaled, or is not finite.
+    """
+    matrix = shaped(value, name, 3, 3)
+    # The first test keeps numbers that are not finite, or overflow when they are multiplied, from the second.
+    is_rotation = (np.abs(matrix) < 2).all() and np.allclose(matrix @ matrix.T, np.eye(3), atol=MAX_ROUNDING)
+    if not is_rotation or np.linalg.det(matrix) <= 0:
+        raise MalformedRecord.of(name, "a rotation matrix", matrix.tolist())
+    return matrix
 
 
 def box(xywh_px: Floats, confidence: float = 1.0) -> Array:
@@ -89,11 +243,6 @@ def require_keys(found: Mapping[str, Any], keys: tuple[str, ...], where: str) ->
     if missing:
         raise RawFileError(
             f"{where}: expected {', '.join(missing)}, found only {', '.join(sorted(map(str, found))[:20])}",
-            fix="compare the file with the dataset's own description, or download it again",
+            fix=FIX,
             file=where,
         )
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:60]}..."

@@ -28,22 +28,21 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from harmonize.annotation import Annotation, ImageSource, Reject
-from harmonize.errors import RawFileError
 from harmonize.geometry.boxes import area, clip_to_image
 from harmonize.raw.jsons import iter_json_entries, iter_json_items
 from harmonize.readers.base import Reader, Unit
-from harmonize.readers.fields import NO_BOX, MalformedRecord, box, field
-from harmonize.readers.kept import keep_last
-from harmonize.readers.wholebody import (
-    NeuralFit,
-    Person,
-    fit_body,
-    fit_camera,
+from harmonize.readers.fields import (
+    NO_BOX,
+    MalformedRecord,
+    box,
+    concerns_file,
     integer,
-    named_points,
-    neural_fit,
-    person,
+    label,
+    size_px,
+    text,
 )
+from harmonize.readers.kept import keep_last
+from harmonize.readers.wholebody import NeuralFit, Person, fit_body, fit_camera, named_points, neural_fit, person
 from harmonize.record import Boxes, Camera, Provenance
 
 IMAGES_PER_UNIT = 2048
@@ -172,14 +171,13 @@ class Mscoco(Reader):
 def _build_index(keypoints: Path, fits: Path | None = None) -> _Index:
     pictures: dict[int, _Picture] = {}
     people: dict[int, list[Person | _Malformed]] = {}
-    try:
+    with concerns_file(keypoints):
         for image in iter_json_items(keypoints, "images.item"):
-            size = (integer(image, "width"), integer(image, "height"))
-            pictures[integer(image, "id")] = _Picture(str(field(image, "file_name")), size)
+            pictures[integer(image, "id")] = _Picture(text(image, "file_name"), size_px(image))
         for annotation in iter_json_items(keypoints, "annotations.item"):
             people.setdefault(integer(annotation, "image_id"), []).append(_parse(annotation))
-    except MalformedRecord as error:
-        raise RawFileError(f"{keypoints}: {error}", file=str(keypoints)) from error
+        if not people:
+            raise MalformedRecord("field 'annotations': expected people, found none")
     parsed: dict[str, NeuralFit | str] = {}
     if fits is not None:
         for person_id, entry in iter_json_entries(fits, ""):
@@ -194,4 +192,4 @@ def _parse(annotation: Mapping[str, Any]) -> Person | _Malformed:
     try:
         return person(annotation)
     except MalformedRecord as error:
-        return _Malformed(str(annotation.get("id", "")), str(error))
+        return _Malformed(label(annotation, "id"), str(error))

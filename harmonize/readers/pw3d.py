@@ -24,9 +24,7 @@ Known defects:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -35,21 +33,27 @@ from harmonize.annotation import Annotation, ImageSource, NamedPoints, RawBody, 
 from harmonize.errors import RawFileError
 from harmonize.geometry.boxes import scaled
 from harmonize.keypoints import convention
-from harmonize.raw.jsons import iter_json_items
 from harmonize.raw.pickles import load_pickle
 from harmonize.readers.base import Reader, Unit
 from harmonize.readers.fields import (
     Floats,
     MalformedRecord,
     box,
+    concerns_file,
+    entries,
     field,
     floats,
+    label,
+    listing,
     pinhole,
     require_keys,
+    rotation,
     shaped,
+    size_px,
+    text,
     with_confidence,
 )
-from harmonize.readers.kept import keep_last
+from harmonize.readers.pw3d_json import json_sequences
 from harmonize.record import BodyKind, Boxes, Camera, Gender, Provenance
 
 JSON_BOX_PADDING = 1.2
@@ -72,7 +76,7 @@ class Pw3d(Reader):
         self.check_split(split)
         if self.form == "json":
             file = self._json_file(split)
-            sequences = _json_sequences(self.root / file)
+            sequences = json_sequences(self.root / file)
             return [Unit(id=name, files=(file,), num_hint=len(sequences[name])) for name in sorted(sequences)]
         # Some copies nest the folder once more.
         folder = self.require(f"sequenceFiles/{split}", f"sequenceFiles/sequenceFiles/{split}")
@@ -87,7 +91,7 @@ class Pw3d(Reader):
     def read(self, split: str, unit: Unit) -> Iterator[Annotation | Reject]:
         self.check_split(split)
         if self.form == "json":
-            for image, annotation in _json_sequences(self.root / unit.files[0])[unit.id]:
+            for image, annotation in json_sequences(self.root / unit.files[0])[unit.id]:
                 yield self._json_person(split, unit, image, annotation)
         else:
             yield from self._sequence(split, unit)
@@ -119,12 +123,10 @@ class Pw3d(Reader):
         if not isinstance(data, Mapping):
             raise RawFileError(f"{path}: expected a dictionary, found {type(data).__name__}", file=str(path))
         require_keys(data, _KEYS + _CAMERA_KEYS, str(path))
-        try:
+        with concerns_file(path):
             tracks = _tracks(data)
             intrinsics = floats(data, "cam_intrinsics", 3, 3)
-        except MalformedRecord as error:
-            raise RawFileError(f"{path}: {error}", file=str(path)) from error
-        sequence = str(data["sequence"])
+            sequence = text(data, "sequence")
         for frame in range(len(tracks[0]["cam"])):
             for person, track in enumerate(tracks):
                 provenance = self._provenance(
@@ -135,7 +137,10 @@ class Pw3d(Reader):
                         reason="camera-misaligned", provenance=provenance, detail="the dataset says campose_valid 0"
                     )
                     continue
-                yield _annotation(provenance, track, frame, intrinsics)
+                try:
+                    yield _annotation(provenance, track, frame, intrinsics)
+                except MalformedRecord as error:
+                    yield Reject(reason="malformed", provenance=provenance, detail=str(error))
 
     def _json_file(self, split: str) -> str:
         names = [f"{folder}3DPW_{edition}{split}.json" for folder in ("", "data/") for edition in ("", "latest_")]
@@ -144,12 +149,11 @@ class Pw3d(Reader):
     def _json_person(
         self, split: str, unit: Unit, image: Mapping[str, Any], annotation: Mapping[str, Any]
     ) -> Annotation | Reject:
-        frame = _frame_number(image)
         provenance = self._provenance(
-            split, unit, unit.id, frame, str(annotation.get("person_id", "")), f"id={annotation.get('id', '')}"
+            split, unit, unit.id, image["frame"], label(annotation, "person_id"), f"id={label(annotation, 'id')}"
         )
         try:
-            smpl, lens = field(annotation, "smpl_param"), field(image, "cam_param")
+            smpl, lens = entries(annotation, "smpl_param"), entries(image, "cam_param")
             joints = floats(annotation, "joint_cam", 24, 3)
             body = RawBody(
                 model="smpl",
@@ -164,7 +168,7 @@ class Pw3d(Reader):
             detected = floats(annotation, "openpose_result", 18, 3)
             person_box = scaled(box(floats(annotation, "bbox", 4)), 1 / JSON_BOX_PADDING)
             camera = pinhole(floats(lens, "focal", 2), floats(lens, "princpt", 2), is_calibrated=True)
-            size = (int(field(image, "width")), int(field(image, "height")))
+            size = size_px(image)
         except MalformedRecord as error:
             return Reject(reason="malformed", provenance=provenance, detail=str(error))
         names = convention("smpl_24").names
@@ -180,30 +184,13 @@ class Pw3d(Reader):
         )
 
 
-_Rows = list[tuple[Mapping[str, Any], Mapping[str, Any]]]
-
-
-@keep_last
-def _json_sequences(path: Path) -> dict[str, _Rows]:
-    """(image, annotation) of each sequence, in file order."""
-    try:
-        images = {field(image, "id"): image for image in iter_json_items(path, "images.item")}
-        grouped: dict[str, _Rows] = {}
-        for annotation in iter_json_items(path, "annotations.item"):
-            image = field(images, field(annotation, "image_id"))
-            grouped.setdefault(str(field(image, "sequence")), []).append((image, _compact(annotation)))
-    except MalformedRecord as error:
-        raise RawFileError(f"{path}: {error}", file=str(path)) from error
-    return grouped
-
-
 def _tracks(data: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One dictionary a person, every array checked against the number of frames of `cam_poses`."""
     cam = floats(data, "cam_poses", -1, 4, 4)
     num_frames = len(cam)
     tracks = []
-    for person, gender in enumerate(data["genders"]):
-        row = {key: field(data[key], person) for key in (*_KEYS[2:], "campose_valid")}
+    for person, gender in enumerate(listing(data, "genders")):
+        row = {key: _track_of(data, key, person) for key in (*_KEYS[2:], "campose_valid")}
         tracks.append(
             {
                 "gender": _gender(gender),
@@ -221,8 +208,15 @@ def _tracks(data: Mapping[str, Any]) -> list[dict[str, Any]]:
     return tracks
 
 
+def _track_of(data: Mapping[str, Any], key: str, person: int) -> Any:
+    tracks = listing(data, key)
+    if person >= len(tracks):
+        raise MalformedRecord(f"field {key!r} of person {person}: expected, found none")
+    return tracks[person]
+
+
 def _annotation(provenance: Provenance, track: Mapping[str, Any], frame: int, intrinsics: Floats) -> Annotation:
-    rotmat, transl = track["cam"][frame, :3, :3], track["cam"][frame, :3, 3]
+    rotmat, transl = rotation(track["cam"][frame, :3, :3], "cam_poses"), track["cam"][frame, :3, 3]
     joints_cam = track["joints"][frame] @ rotmat.T + transl
     camera = Camera(
         focal_px=np.array([intrinsics[0, 0], intrinsics[1, 1]], np.float32),
@@ -269,25 +263,5 @@ def _detected(points: Floats) -> tuple[NamedPoints, ...]:
 def _gender(value: Any) -> Gender:
     gender = _GENDERS.get(str(value).lower())
     if gender is None:
-        raise MalformedRecord(f"field 'gender': expected m or f, found {value!r}")
+        raise MalformedRecord.of("gender", "m or f", value)
     return gender
-
-
-def _compact(annotation: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The annotation without what is not read; long lists as arrays, which take a tenth of the memory."""
-    kept = ("id", "person_id", "bbox", "joint_cam", "joint_img", "openpose_result", "smpl_param")
-    compact = {key: annotation[key] for key in kept if key in annotation}
-    for key in ("joint_cam", "joint_img", "openpose_result"):
-        if key in compact:
-            compact[key] = shaped(compact[key], key, -1)
-    return compact
-
-
-def _frame_number(image: Mapping[str, Any]) -> int:
-    """`frame_idx`; some editions leave out `file_name`, none leaves out both."""
-    if "frame_idx" in image:
-        return int(image["frame_idx"])
-    digits = re.findall(r"\d+", str(image.get("file_name", "")))
-    if not digits:
-        raise RawFileError(f"3DPW json, image {image.get('id')}: expected frame_idx or file_name, found neither")
-    return int(digits[-1])

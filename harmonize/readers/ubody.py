@@ -33,12 +33,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from harmonize.annotation import Annotation, ImageSource, Reject
-from harmonize.errors import RawFileError
 from harmonize.geometry.boxes import area, clip_to_image, from_points
 from harmonize.raw.jsons import iter_json_entries, iter_json_items
 from harmonize.raw.npz import load_npy
 from harmonize.readers.base import Reader, Unit
-from harmonize.readers.fields import MalformedRecord, box, field
+from harmonize.readers.fields import MalformedRecord, box, concerns_file, integer, label, size_px, text
 from harmonize.readers.wholebody import (
     FACE_ROWS,
     LEFT_HAND_ROWS,
@@ -46,7 +45,6 @@ from harmonize.readers.wholebody import (
     NeuralFit,
     fit_body,
     fit_camera,
-    integer,
     named_points,
     neural_fit,
     person,
@@ -84,17 +82,20 @@ class Ubody(Reader):
         self.check_split(split)
         keypoint_file, fit_file, _ = (self.require(file) for file in unit.files)
         test_videos = {str(name) for name in np.ravel(load_npy(self.root / _TEST_LIST))}
-        try:
+        with concerns_file(keypoint_file):
             images = {integer(image, "id"): image for image in iter_json_items(keypoint_file, "images.item")}
-        except MalformedRecord as error:
-            raise RawFileError(f"{keypoint_file}: `images`: {error}", file=str(keypoint_file)) from error
         fits = {person_id: _fit(entry) for person_id, entry in iter_json_entries(fit_file, "")}
+        num_people = 0
         for annotation in iter_json_items(keypoint_file, "annotations.item"):
-            image = images.get(annotation.get("image_id"))
+            num_people += 1
+            image = _image_of(annotation, images)
             path = _path_in_scene(image, unit.id)
             if (video_name(path) in test_videos) != (split == "test"):
                 continue
             yield self._person(split, unit, path, image, annotation, fits)
+        with concerns_file(keypoint_file):
+            if not num_people:
+                raise MalformedRecord("field 'annotations': expected people, found none")
 
     def _person(
         self,
@@ -102,10 +103,10 @@ class Ubody(Reader):
         unit: Unit,
         path: str,
         image: Mapping[str, Any] | None,
-        annotation: Mapping[str, Any],
+        annotation: Any,
         fits: Mapping[str, NeuralFit | str],
     ) -> Annotation | Reject:
-        person_id = str(annotation.get("id", ""))
+        person_id = label(annotation, "id")
         inside = PurePosixPath(unit.id, path)
         provenance = Provenance(
             dataset=self.name,
@@ -122,9 +123,11 @@ class Ubody(Reader):
             licence=self.licence,
         )
         try:
+            image_id = integer(annotation, "image_id")
             if image is None:
-                raise MalformedRecord(f"image_id {annotation.get('image_id')} is not in `images`")
-            size = (integer(image, "width"), integer(image, "height"))
+                raise MalformedRecord(f"image_id {image_id} is not in `images`")
+            text(image, "file_name")
+            size = size_px(image)
             one = person(annotation)
             valid_label = integer(annotation, "valid_label")
             fit = fits.get(person_id)
@@ -168,13 +171,16 @@ def video_name(path: str) -> str:
     return PurePosixPath(path).parent.name.split("_Trim")[0]
 
 
-def _path_in_scene(image: Mapping[str, Any] | None, scene: str) -> str:
-    if image is None:
-        return ""
+def _image_of(annotation: Any, images: Mapping[int, Mapping[str, Any]]) -> Mapping[str, Any] | None:
     try:
-        return str(field(image, "file_name")).lstrip("/").removeprefix(f"{scene}/")
+        return images.get(integer(annotation, "image_id"))
     except MalformedRecord:
-        return ""
+        return None
+
+
+def _path_in_scene(image: Mapping[str, Any] | None, scene: str) -> str:
+    """Empty where there is none: such a person is rejected, with the train split."""
+    return label(image, "file_name").lstrip("/").removeprefix(f"{scene}/")
 
 
 def _fit(entry: Mapping[str, Any]) -> NeuralFit | str:

@@ -21,7 +21,7 @@ import numpy as np
 
 from harmonize.annotation import NamedPoints, RawBody
 from harmonize.keypoints import convention
-from harmonize.readers.fields import MalformedRecord, field, floats, pinhole
+from harmonize.readers.fields import entries, flag, floats, integer, pinhole
 from harmonize.record import Array, Camera, PointOrigin
 
 NO_POINTS: Array = np.zeros((133, 3), np.float32)
@@ -47,6 +47,7 @@ _FIT = (
     ("expr", 10),
     ("trans", 3),
 )
+_VALID = ("lhand_valid", "rhand_valid", "face_valid")
 _CAMERA = (("focal", 2), ("princpt", 2))
 
 
@@ -77,33 +78,21 @@ def person(annotation: Mapping[str, Any]) -> Person:
     rows = []
     for key, count, flags in _LISTS:
         points = floats(annotation, key, count, 3)
-        labelled = all(bool(annotation.get(flag, True)) for flag in flags)
+        labelled = all(flag(annotation, name) for name in flags if name in annotation)
         points[:, 2] = np.clip(points[:, 2], 0.0, 1.0) * labelled
         rows.append(points)
     boxes = [floats(annotation, key, 4) for key in ("bbox", "face_box", "lefthand_box", "righthand_box")]
-    valid = tuple(bool(field(annotation, key)) for key in ("face_valid", "lefthand_valid", "righthand_valid"))
+    face, left, right = (flag(annotation, key) for key in ("face_valid", "lefthand_valid", "righthand_valid"))
     num_keypoints = integer(annotation, "num_keypoints")
     return Person(
         id=integer(annotation, "id"),
         image_id=integer(annotation, "image_id"),
-        is_crowd=bool(annotation.get("iscrowd", 0)),
+        is_crowd="iscrowd" in annotation and flag(annotation, "iscrowd"),
         num_keypoints=num_keypoints,
         points=np.concatenate(rows).astype(np.float32) if num_keypoints else NO_POINTS,
         boxes=np.array(boxes, np.float32),
-        valid=(valid[0], valid[1], valid[2]),
+        valid=(face, left, right),
     )
-
-
-def integer(record: Mapping[str, Any], key: str) -> int:
-    """A field that must be a whole number.
-
-    Raises:
-        MalformedRecord: it is missing or something else.
-    """
-    value = field(record, key)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not float(value).is_integer():
-        raise MalformedRecord(f"field {key!r}: expected a whole number, found {value!r}")
-    return int(value)
 
 
 def named_points(points: Array, origin: PointOrigin) -> NamedPoints:
@@ -129,13 +118,13 @@ def neural_fit(entry: Mapping[str, Any]) -> NeuralFit:
     Raises:
         MalformedRecord: a parameter is missing or of another size.
     """
-    params, camera = field(entry, "smplx_param"), field(entry, "cam_param")
-    flags = [params.get(key) for key in ("lhand_valid", "rhand_valid", "face_valid")]
+    params, camera = entries(entry, "smplx_param"), entries(entry, "cam_param")
     numbers = [floats(params, key, size) for key, size in _FIT] + [floats(camera, key, size) for key, size in _CAMERA]
-    return NeuralFit(
-        values=np.concatenate(numbers).astype(np.float32),
-        valid=None if None in flags else (bool(flags[0]), bool(flags[1]), bool(flags[2])),
-    )
+    valid = None
+    if not any(params.get(key) is None for key in _VALID):
+        left, right, face = (flag(params, key) for key in _VALID)
+        valid = (left, right, face)
+    return NeuralFit(values=np.concatenate(numbers).astype(np.float32), valid=valid)
 
 
 def fit_body(fit: NeuralFit, labelled: tuple[bool, bool, bool]) -> RawBody:

@@ -256,30 +256,9 @@ CHANGED = {
 DEPTH = {".json": 4, ".npz": 2, ".pkl": 2}
 
 
-GAPS = {
-    (
-        "agora",
-        "smplx",
-    ): "gt_path_smplx that is no list of text; a camYaw that is no number reaches a decomposition as NaN",
-    ("bedlam", "npz"): "imgname without an axis; gtkps of text",
-    ("humandata", "npz"): "misc.bbox_body_scale, meta.height, meta.gender and points that are no numbers",
-    ("mscoco", "neuralannot"): "smplx_param that is no object",
-    ("pw3d", "pickle"): "genders that is no list; cam_poses that are no rotations",
-    ("pw3d", "json"): "images with an id, frame_idx, width or height that is no number",
-    ("ubody", "json"): "annotations, image_id and smplx_param that are no objects or numbers",
-}
-"""Values that still end in a foreign exception. A form that is mended makes its test fail here: then take it out."""
-
-
 @pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")  # 1e30 overflows before it is refused
 @pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.slow)])
-@pytest.mark.parametrize(
-    ("name", "form"),
-    [
-        pytest.param(*one, marks=[pytest.mark.xfail(strict=True, reason=GAPS[one])] if one in GAPS else [])
-        for one in FORMS
-    ],
-)
+@pytest.mark.parametrize(("name", "form"), FORMS)
 def test_wrong_values_are_one_error_or_a_reject(
     name: str, form: str, every: int, copy_of: CopyOf, standin: Any
 ) -> None:

@@ -13,7 +13,8 @@ from scipy.spatial.transform import Rotation
 
 from harmonize.annotation import Annotation, Reject
 from harmonize.errors import RawFileError, RawLayoutError
-from harmonize.readers.agora import Agora, scan_to_cam, scene_camera
+from harmonize.readers.agora import Agora
+from harmonize.readers.agora_cameras import scan_to_cam, scene_camera
 
 NAME = "ag_trainset_3dpeople_bfh_archviz_5_10_cam02_00000.png"
 HDRI = "ag_trainset_renderpeople_bfh_hdri_50mm_5_10_00001.png"
