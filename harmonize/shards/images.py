@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.metadata
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -99,7 +100,7 @@ def store_picture(
         window = required = (0, 0, *size)
         upright = code == 1 and header.exif_orientation == 1
         if upright and header.format in _STORED_AS_THEY_ARE and not header.is_cmyk:
-            decode_rgb(data, header.format, name)
+            _decoded(data, header.format, name)
             return StoredPicture(data, header.format, window, size, code, "copied", "")
     elif box_xywh_px is None:
         raise ValueError("mode 'crop' needs a box")
@@ -119,9 +120,17 @@ def store_picture(
             method: Method = "lossless-crop" if code == 1 and mode == "crop" else "lossless-transform"
             return StoredPicture(stored, "jpg", kept, size, code, method, "")
     x, y, width, height = window
-    pixels = _turned(decode_rgb(data, header.format, name), code)[y : y + height, x : x + width]
+    pixels = _turned(_decoded(data, header.format, name), code)[y : y + height, x : x + width]
     detail = f"encoded once, quality {JPEG_QUALITY} 4:4:4: {reason}"
     return StoredPicture(_encode(pixels), "jpg", window, size, code, "encoded", detail)
+
+
+@lru_cache(maxsize=1)
+def _decoded(data: bytes, extension: str, name: str) -> Pixels:
+    """Pixels of a whole source; the last one is kept, because the people of a picture come one after the other."""
+    pixels = decode_rgb(data, extension, name)
+    pixels.flags.writeable = False
+    return pixels
 
 
 def _pixels_of(box_xywh_px: npt.ArrayLike, size: tuple[int, int]) -> Window:
