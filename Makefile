@@ -1,10 +1,11 @@
 # Everything a newcomer, a developer and CI run. `make` alone lists it.
 #
-# The first target that needs it builds .venv from pyproject.toml and constraints.txt; touching either rebuilds it.
+# The first target that needs it builds .venv from pyproject.toml and constraints.txt; touching either brings it up to date.
 # Where the wheels come from is pip's configuration, never this file's: constraints.txt says `torch==2.13.0`, and pip
 # takes the CPU build of that release where its configuration offers one.
 
-PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell command -v $(name) 2>/dev/null)))
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v $$name && break; done)
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
@@ -23,11 +24,11 @@ help: ## Show this list
 venv: $(STAMP) ## Build .venv with everything in it (done by itself before any other target)
 
 $(STAMP): pyproject.toml constraints.txt
-	@test -n "$(PYTHON)" || { echo "no Python found; give one: make venv PYTHON=/path/to/python3.11" >&2; exit 1; }
-	@"$(PYTHON)" -c 'import sys; sys.exit(f"Python >= 3.11 is needed, found {sys.version.split()[0]}; give one: make venv PYTHON=...") if sys.version_info < (3, 11) else None'
-	"$(PYTHON)" -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[all,dev]'
+	@test -n "$(PYTHON)" || { echo "no Python >= 3.11 found; give one: make venv PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "building $(VENV): about 2 GB, a minute or more"
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
+	@$(BIN)/python -m pip install -qq --upgrade pip
+	@$(BIN)/python -m pip install -qq -c constraints.txt -e '.[all,dev]'
 	@touch $@
 
 demo: $(STAMP) ## The whole path on made-up people, in under three minutes; results in OUT (default: demo)
