@@ -111,7 +111,7 @@ class Agora(Reader):
         for row, image in enumerate(columns["imgPath"]):
             name = PurePosixPath(image).name.replace(f"{SMALL_SUFFIX}.png", ".png")
             path, size = self._picture(split, name)
-            for person in range(len(columns["isValid"][row])):
+            for person in range(_num_people(columns, row)):
                 record = _record(columns, row, person)
                 provenance = Provenance(
                     dataset=self.name,
@@ -269,6 +269,11 @@ class Agora(Reader):
                 raise RawFileError(f"{path}: expected a dictionary, found {type(fit).__name__}", file=str(path))
             self._fits[relative] = fit
         return self._fits[relative]
+
+
+def _num_people(columns: Mapping[str, list[Any]], row: int) -> int:
+    """The longest list counts, so that nobody is lost: whom another list lacks is rejected."""
+    return max(len(columns[name][row]) for name in _PERSON_COLUMNS if is_listing(columns[name][row]))
 
 
 def _record(columns: Mapping[str, list[Any]], row: int, person: int) -> dict[str, Any]:

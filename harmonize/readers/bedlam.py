@@ -119,7 +119,7 @@ class Bedlam(Reader):
             path, "use the SMPL-X labels of all_npz_12_training.zip (all_npz_12_smpl_training holds SMPL)"
         ):
             names = rows["imgname"]
-            if names.ndim != 1:
+            if names.ndim != 1 or not names.size:
                 raise MalformedRecord(f"field 'imgname': expected one name a person, found shape {names.shape}")
             if "sub" in rows and rows["sub"].shape != names.shape:
                 raise MalformedRecord(f"field 'sub': expected shape {names.shape}, found {rows['sub'].shape}")

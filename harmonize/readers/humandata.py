@@ -72,7 +72,9 @@ class HumanData(Reader):
                 found = ", ".join(sorted(header)[:20])
                 raise RawFileError(f"{path}: expected HumanData with image_path, found {found}", file=str(path))
             shape, _ = header["image_path"]
-            num_rows = shape[0] if shape else 1
+            num_rows = shape[0] if len(shape) == 1 or shape[1:] == (1,) else 0
+            if not num_rows:
+                raise RawFileError(f"{path}: image_path: expected one path a row, found shape {shape}", file=str(path))
             relative = str(path.relative_to(self.root))
             for first in range(0, num_rows, ROWS_PER_UNIT):
                 last = min(first + ROWS_PER_UNIT, num_rows)

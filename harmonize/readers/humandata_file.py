@@ -73,8 +73,6 @@ class HumanDataFile:
         self._prefix = foreign_prefix(self._paths, root, config)
         self._names = {token for text in (self.path.stem, config) for token in text.lower().split("_")}
         with concerns_file(self.path):
-            if self._data["image_path"].shape not in ((), (len(self._paths),), (len(self._paths), 1)):
-                raise MalformedRecord.of("image_path", "one path a row", self._data["image_path"])
             self._model = cast(BodyKind | None, _first(MODELS, self._data) or None)
             self._bodies = None if self._model is None else self._read_bodies(self._model)
             self._points2d = self._points(points[0], 3)

@@ -84,6 +84,8 @@ class Ubody(Reader):
         test_videos = {str(name) for name in np.ravel(load_npy(self.root / _TEST_LIST))}
         with concerns_file(keypoint_file):
             images = {integer(image, "id"): image for image in iter_json_items(keypoint_file, "images.item")}
+            if not images:
+                raise MalformedRecord("field 'images': expected pictures, found none")
         fits = {person_id: _fit(entry) for person_id, entry in iter_json_entries(fit_file, "")}
         num_people = 0
         for annotation in iter_json_items(keypoint_file, "annotations.item"):
