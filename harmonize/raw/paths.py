@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from harmonize.errors import RawFileError
 
+LINKED_DATA = "EHPS_LINKED_DATA"
 MAX_NAME_BYTES = 255  # of one part of a path, on every common file system
 
 
@@ -14,7 +16,8 @@ def safe_join(root: Path, relative: str) -> Path:
     """`root / relative`, for a name that was read from a raw file; the file need not exist.
 
     Raises:
-        RawFileError: the name is empty or absolute, contains `..` or a NUL, or leads out of the root through a link.
+        RawFileError: the name is empty or absolute, contains `..` or a NUL, or leads out of the root through a link,
+            unless into a folder that EHPS_LINKED_DATA names.
     """
     parts = PurePosixPath(relative.replace("\\", "/")).parts
     if not parts or "\0" in relative:
@@ -27,19 +30,25 @@ def safe_join(root: Path, relative: str) -> Path:
         raise _escape(root, relative, f"parts of at most {MAX_NAME_BYTES} bytes")
     path = root / relative
     try:
-        inside = path.resolve().is_relative_to(root.resolve())
+        target = path.resolve()
+        inside = any(target.is_relative_to(folder.resolve()) for folder in (root, *_linked_folders()))
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links, characters that no file name can have
         raise _escape(root, relative, f"a name that can be resolved ({str(error)[:100]})") from error
     if not inside:
-        raise _escape(root, relative, f"a file inside the root, not a link to {path.resolve()}")
+        raise _escape(root, relative, f"a file inside the root, not a link to {target}")
     return path
+
+
+def _linked_folders() -> list[Path]:
+    """Folders that the user, and not the raw data, says links may lead into: pictures often lie on another disk."""
+    return [Path(folder) for folder in os.environ.get(LINKED_DATA, "").split(os.pathsep) if folder]
 
 
 def _escape(root: Path, relative: str, expected: str) -> RawFileError:
     shown = relative if len(relative) <= 200 else f"{relative[:200]}..."
     return RawFileError(
         f"file name in the raw data under {root}: expected {expected}, found {shown!r}",
-        fix="correct the annotation file, or move the linked data under the raw root",
+        fix=f"correct the annotation file; where you linked the data yourself, name its folder in {LINKED_DATA}",
         root=str(root),
         name=relative,
     )

@@ -64,6 +64,18 @@ def test_a_link_inside_the_root_and_a_linked_root_are_fine(tmp_path: Path) -> No
     assert safe_join(tmp_path / "alias", "images/a.jpg") == tmp_path / "alias/images/a.jpg"
 
 
+def test_links_may_lead_into_folders_that_the_user_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, disk, other = tmp_path / "root", tmp_path / "disk", tmp_path / "other"
+    for folder in (root, disk, other):
+        folder.mkdir()
+    (root / "images").symlink_to(disk)
+    (root / "secrets").symlink_to(other)
+    monkeypatch.setenv("EHPS_LINKED_DATA", str(disk))
+    assert safe_join(root, "images/1.jpg") == root / "images/1.jpg"
+    with pytest.raises(RawFileError, match="not a link to"):
+        safe_join(root, "secrets/1.jpg")
+
+
 def test_a_loop_of_links_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a").symlink_to(tmp_path / "b")
     (tmp_path / "b").symlink_to(tmp_path / "a")
