@@ -18,21 +18,17 @@ from harmonize.shards.write import TaskResult
 from pipelines.flow_server import start_server
 from pipelines.work import (
     SplitSummary,
-    SplitWork,
     TaskWork,
     finish,
     make_shards,
     meter_of,
     plan_split,
+    plan_splits,
     results_of,
     tasks_of,
 )
 from pipelines.workers import Workers
 
-# The flow's own threads only wait; the work is done by processes. Over 2,200 people of three miniatures on two cores, two
-# processes took in 1.8 to 1.9 times as many a second as one (90 -> 160, 73 -> 138, 120 -> 227 in three rounds on a machine
-# with other work), two threads 0.7 to 1.5 times (90 -> 132, 72 -> 51, 93 -> 112): reading, gating and writing tables are
-# Python, which holds the interpreter's lock. A process needs about three seconds to start.
 POLL_S = 0.5
 
 
@@ -71,15 +67,12 @@ def run_flow(jobs: Sequence[IngestJob], num_workers: int) -> list[SplitSummary]:
 
     run_name = ", ".join(f"{job.reader} {job.split}" for job in jobs)
 
-    @task(name="plan", cache_policy=NO_CACHE)
-    def plan(i: int) -> SplitWork:
-        return plan_split(jobs[i])
-
+    plan = task(name="plan", cache_policy=NO_CACHE)(plan_split)
     runner: Any = ThreadPoolTaskRunner(num_workers)
 
     @flow(name="ingest", flow_run_name=run_name, task_runner=runner)
     def ingest() -> list[SplitSummary]:
-        splits = [plan(i) for i in range(len(jobs))]
+        splits = plan_splits(jobs, plan)
         works = tasks_of(splits)
         with Workers(make_shards, works, num_workers) as workers, _shown(works, workers):
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from harmonize.shards.plan import IngestJob
-from pipelines.work import SplitSummary, check, finish, meter_of, plan_split, run_inline, tasks_of
+from pipelines.work import SplitSummary, check, finish, meter_of, plan_splits, run_inline, tasks_of
 
 Runner = Literal["local", "inline"]
 
@@ -26,7 +26,7 @@ def ingest(jobs: Sequence[IngestJob], *, runner: Runner, num_workers: int) -> li
         from pipelines.flows import run_flow
 
         return run_flow(jobs, num_workers)
-    splits = [plan_split(job) for job in jobs]
+    splits = plan_splits(jobs)
     works = tasks_of(splits)
     with meter_of(works) as meter:
         results = run_inline(works, meter.add)

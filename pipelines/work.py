@@ -76,6 +76,16 @@ def plan_split(job: IngestJob) -> SplitWork:
     return SplitWork(job=job, plan=plan, pending=tuple(pending(plan, job)))
 
 
+def plan_splits(jobs: Sequence[IngestJob], plan: Callable[[IngestJob], SplitWork] = plan_split) -> list[SplitWork]:
+    """The plans of several splits; large annotation files take their time, as all are hashed when first seen."""
+    splits = []
+    with Meter("plan", len(jobs), "splits") as meter:
+        for job in jobs:
+            splits.append(plan(job))
+            meter.add(1)
+    return splits
+
+
 def tasks_of(splits: Sequence[SplitWork]) -> list[TaskWork]:
     """The pending tasks of all splits, in order."""
     return [TaskWork(split=split, task=task) for split in splits for task in split.pending]

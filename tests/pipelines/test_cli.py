@@ -9,6 +9,7 @@ import itertools
 import json
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -134,6 +135,20 @@ def test_query_answers_in_json(store: Path) -> None:
     assert all(row["n"] > 0 for row in rows)
     named = json.loads(ehps("query", store, "@datasets", "--json").stdout)
     assert sum(row["num_samples"] for row in named) == sum(row["n"] for row in rows)
+
+
+def test_a_query_loads_neither_torch_nor_prefect(store: Path) -> None:
+    code = (
+        "import atexit, sys\n"
+        "atexit.register(lambda: print(*{name.split('.')[0] for name in sys.modules}, file=sys.stderr))\n"
+        f"sys.argv = ['ehps', 'query', {str(store)!r}, '@orientation']\n"
+        "from pipelines.cli import main\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True)
+    loaded = set(done.stderr.split())
+    assert "duckdb" in loaded
+    assert loaded.isdisjoint({"torch", "scipy", "prefect", "smplx", "matplotlib", "pandas"})
 
 
 def test_query_without_a_query_lists_the_named_ones(store: Path) -> None:
