@@ -20,7 +20,7 @@ from harmonize.readers.base import Reader, Unit, make_key
 from harmonize.record import Instance, Provenance
 from harmonize.shards.images import StoredPicture, read_header, store_picture
 from harmonize.shards.index import StagedReject
-from harmonize.shards.pictures import Pictures, SourcePicture, UnusablePictureError
+from harmonize.shards.pictures import MISSING, Pictures, SourcePicture, UnusablePictureError
 from harmonize.shards.plan import IngestOptions
 from harmonize.shards.spool import Sample
 
@@ -77,7 +77,7 @@ def _convert_batch(
 ) -> Iterator[Sample | StagedReject]:
     ready: list[Annotation] = []
     for annotation in batch:
-        sized = annotation if annotation.image_size_px else _with_size(annotation, pictures)
+        sized = annotation if annotation.image_size_px else _with_size(annotation, pictures, options)
         if isinstance(sized, Annotation):
             ready.append(sized)
         else:
@@ -91,11 +91,16 @@ def _convert_batch(
             yield _finish(annotation, result, pictures, options)
 
 
-def _with_size(annotation: Annotation, pictures: Pictures) -> Annotation | StagedReject:
-    """The annotation with its picture's size and hash, which then count among what the result depends on."""
+def _with_size(annotation: Annotation, pictures: Pictures, options: IngestOptions) -> Annotation | StagedReject:
+    """The annotation with its picture's size and hash, which then count among what the result depends on.
+
+    Where annotations alone are wanted, a picture that is not at hand leaves the size open.
+    """
     try:
         picture = pictures.get(annotation.image.path)
     except UnusablePictureError as error:
+        if options.images == "none" and error.reason == MISSING:
+            return annotation
         return _refused(annotation.provenance, annotation, error.reason, error.detail)
     provenance = _seen(annotation.provenance, annotation, picture)
     try:
