@@ -229,6 +229,21 @@ def test_neutral_refit_gives_betas_to_adults_alone(tmp_path: Path) -> None:
     assert child.body.neutral_betas is None
 
 
+def test_a_list_too_short_for_the_row_loses_nobody(tmp_path: Path) -> None:
+    reader = write(tmp_path, [person(), person(KID)])
+    path = tmp_path / "SMPLX/train_0_withjv.pkl"
+    frame = pd.read_pickle(path)
+    for column in ("isValid", "gt_path_smplx", "Yaw"):
+        short = frame.copy()
+        short[column] = [frame[column][0][:1]]
+        short.to_pickle(path)
+        kept, lost = read(reader)
+        assert isinstance(kept, Annotation)
+        assert isinstance(lost, Reject)
+        assert (lost.reason, lost.provenance.person) == ("malformed", "1")
+        assert column in lost.detail
+
+
 def test_cam_frames_serve_without_joints(tmp_path: Path) -> None:
     reader = write(tmp_path, [person()], frame="Cam/train_0.pkl", drop=("gt_joints_2d", "gt_joints_3d"))
     result = one(read(reader))

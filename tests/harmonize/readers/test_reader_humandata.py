@@ -310,6 +310,22 @@ def test_row_filters_of_ubody(tmp_path: Path) -> None:
     ]
 
 
+def test_a_size_that_no_picture_has_rejects_its_row_alone(tmp_path: Path) -> None:
+    meta = content()["meta"] | {"height": [480.0, np.nan, 480.0]}
+    first, wrong, last = read(write(tmp_path, content(meta=meta)))
+    assert isinstance(first, Annotation)
+    assert isinstance(last, Annotation)
+    assert isinstance(wrong, Reject)
+    assert wrong.reason == "malformed"
+    assert "meta: field 'height'" in wrong.detail
+
+
+@pytest.mark.parametrize("paths", [np.zeros(0, "U1"), np.array("a.jpg"), np.full((NUM, 2), "a.jpg")])
+def test_a_file_without_one_path_a_row_is_an_error(tmp_path: Path, paths: np.ndarray) -> None:
+    with pytest.raises(RawFileError, match=r"rich_train_0\.npz: image_path: expected one path a row"):
+        write(tmp_path, content(image_path=paths)).units("train")
+
+
 @pytest.mark.parametrize(
     ("stem", "split"),
     [
@@ -343,6 +359,8 @@ def test_absolute_paths_lose_what_belongs_to_another_machine(tmp_path: Path) -> 
     (tmp_path / "images/a.jpg").touch()
     assert foreign_prefix(paths, tmp_path, "h36m") == "/mnt/lustre/share/h36m/S7/"
     assert foreign_prefix(["/data/x/a.jpg"], tmp_path, "coco") == "/"
+    for path, config in (("/data//images/a.jpg", "/"), (f"/{'x' * 300}/b.jpg", "h36m"), ("C:/x/b.jpg", "C:")):
+        assert path.startswith(foreign_prefix([path], tmp_path, config))
 
 
 @pytest.mark.parametrize(
@@ -350,6 +368,11 @@ def test_absolute_paths_lose_what_belongs_to_another_machine(tmp_path: Path) -> 
     [
         ({"smplx": {"body_pose": np.zeros((NUM, 63)), "betas": np.zeros((NUM, 10))}}, r"smplx\.global_orient"),
         ({"smplx": smplx(body_pose=np.zeros((NUM, 24, 3)))}, r"smplx\.body_pose"),
+        ({"smplx": smplx(transl=np.zeros((NUM, 4)))}, r"smplx\.transl"),
+        ({"smplx": smplx(betas_neutral=np.zeros((NUM, 3)))}, r"smplx\.betas_neutral"),
+        ({"smplx": smplx(betas=[[1.0], [1.0, 2.0], [3.0]])}, r"smplx\.betas"),
+        ({"misc": {"bbox_body_scale": "wide"}}, "bbox_body_scale"),
+        ({"meta": {"gender": 5}}, r"meta\.gender"),
         ({"bbox_xywh": np.zeros((NUM, 3))}, "bbox_xywh"),
         ({"keypoints2d_smplx": np.zeros((NUM, 50, 3))}, "keypoints2d_smplx"),
     ],

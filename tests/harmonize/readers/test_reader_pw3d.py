@@ -96,6 +96,17 @@ def test_misaligned_camera_is_a_reject(tmp_path: Path) -> None:
     ]
 
 
+def test_a_camera_that_is_no_rotation_rejects_its_frame_alone(tmp_path: Path) -> None:
+    data = sequence()
+    data["cam_poses"][1, :3, :3] = 0
+    reader, unit = write(tmp_path, data)
+    results = list(reader.read("test", unit))
+    malformed = [result for result in results if isinstance(result, Reject) and result.reason == "malformed"]
+    assert [result.provenance.frame for result in malformed] == ["00001", "00001"]
+    assert all("cam_poses" in result.detail for result in malformed)
+    assert sum(isinstance(result, Annotation) for result in results) == 3
+
+
 def test_poses2d_are_channel_first_and_may_be_empty(tmp_path: Path) -> None:
     data = sequence()
     reader, unit = write(tmp_path, data)
@@ -226,6 +237,21 @@ def test_json_form_is_in_the_camera_frame(tmp_path: Path, name: str) -> None:
     assert isinstance(broken, Reject)
     assert broken.reason == "malformed"
     assert "pose" in broken.detail
+
+
+@pytest.mark.parametrize(("key", "value"), [("joint_cam", "x"), ("bbox", None), ("openpose_result", [[1], [2, 3]])])
+def test_json_person_with_a_wrong_value_is_rejected_alone(tmp_path: Path, key: str, value: Any) -> None:
+    reader = write_json(tmp_path)
+    content = json.loads((tmp_path / "3DPW_test.json").read_text())
+    right = content["annotations"][0]
+    content["annotations"] = [right, right | {key: value}]
+    (tmp_path / "3DPW_test.json").write_text(json.dumps(content))
+    [unit] = reader.units("test")
+    kept, wrong = reader.read("test", unit)
+    assert isinstance(kept, Annotation)
+    assert isinstance(wrong, Reject)
+    assert wrong.reason == "malformed"
+    assert key in wrong.detail
 
 
 def test_json_without_file_name_uses_the_frame_index(tmp_path: Path) -> None:
