@@ -20,9 +20,10 @@ from harmonize.readers.base import Reader, Unit, make_key
 from harmonize.record import Instance, Provenance
 from harmonize.shards.images import StoredPicture, read_header, store_picture
 from harmonize.shards.index import StagedReject
-from harmonize.shards.pictures import MISSING, Pictures, SourcePicture, UnusablePictureError
+from harmonize.shards.pictures import Pictures, SourcePicture, UnusablePictureError
 from harmonize.shards.plan import IngestOptions
 from harmonize.shards.spool import Sample
+from harmonize.shards.summary import MISSING
 
 BATCH = 256
 

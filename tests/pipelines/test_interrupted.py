@@ -25,6 +25,11 @@ def wait_until_at_work(process: subprocess.Popen[str], store: Path) -> None:
         time.sleep(0.002)
 
 
+def heed_ctrl_c() -> None:
+    """A command started in the background of a shell ignores Ctrl-C, and hands that on to whatever it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def processes_marked(mark: str) -> list[str]:
     """Command lines of the live processes that have a mark in their environment: a command and all it has started."""
     found = []
@@ -52,6 +57,7 @@ def test_an_interrupted_ingest_goes_on(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=heed_ctrl_c,
     )
     wait_until_at_work(process, target)
     assert processes_marked(mark)
