@@ -21,8 +21,6 @@ FIX = "compare the file with the dataset's own description, or download it again
 
 MAX_SIDE_PX = 65535
 """The longest side that a JPEG can have."""
-MAX_ROUNDING = 1e-2
-"""How far R R' may be from the identity for R to be a rotation that was rounded."""
 
 _NUMBER = (bool, int, float, np.bool_, np.integer, np.floating)
 _REPR = reprlib.Repr()
@@ -195,20 +193,6 @@ def numbers(value: Any, name: str) -> Floats:
     except (TypeError, ValueError, OverflowError):
         pass
     raise MalformedRecord.of(name, "numbers", value)
-
-
-def rotation(value: Any, name: str) -> Floats:
-    """A rotation matrix (3, 3), as exact as the dataset has it.
-
-    Raises:
-        MalformedRecord: it has another size, is mirrored or scaled, or is not finite.
-    """
-    matrix = shaped(value, name, 3, 3)
-    # The first test keeps numbers that are not finite, or overflow when they are multiplied, from the second.
-    is_rotation = (np.abs(matrix) < 2).all() and np.allclose(matrix @ matrix.T, np.eye(3), atol=MAX_ROUNDING)
-    if not is_rotation or np.linalg.det(matrix) <= 0:
-        raise MalformedRecord.of(name, "a rotation matrix", matrix.tolist())
-    return matrix
 
 
 def box(xywh_px: Floats, confidence: float = 1.0) -> Array:

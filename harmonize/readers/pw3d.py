@@ -47,7 +47,6 @@ from harmonize.readers.fields import (
     listing,
     pinhole,
     require_keys,
-    rotation,
     shaped,
     size_px,
     text,
@@ -137,10 +136,7 @@ class Pw3d(Reader):
                         reason="camera-misaligned", provenance=provenance, detail="the dataset says campose_valid 0"
                     )
                     continue
-                try:
-                    yield _annotation(provenance, track, frame, intrinsics)
-                except MalformedRecord as error:
-                    yield Reject(reason="malformed", provenance=provenance, detail=str(error))
+                yield _annotation(provenance, track, frame, intrinsics)
 
     def _json_file(self, split: str) -> str:
         names = [f"{folder}3DPW_{edition}{split}.json" for folder in ("", "data/") for edition in ("", "latest_")]
@@ -216,7 +212,7 @@ def _track_of(data: Mapping[str, Any], key: str, person: int) -> Any:
 
 
 def _annotation(provenance: Provenance, track: Mapping[str, Any], frame: int, intrinsics: Floats) -> Annotation:
-    rotmat, transl = rotation(track["cam"][frame, :3, :3], "cam_poses"), track["cam"][frame, :3, 3]
+    rotmat, transl = track["cam"][frame, :3, :3], track["cam"][frame, :3, 3]
     joints_cam = track["joints"][frame] @ rotmat.T + transl
     camera = Camera(
         focal_px=np.array([intrinsics[0, 0], intrinsics[1, 1]], np.float32),

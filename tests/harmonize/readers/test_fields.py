@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from harmonize.errors import RawFileError
-from harmonize.geometry.rotations import aa_to_rotmat
 from harmonize.readers import fields
 from harmonize.readers.fields import MalformedRecord
 
@@ -84,17 +83,6 @@ def test_sizes_are_those_a_picture_can_have() -> None:
     for width in (0, -1, 65536, 1.5, "1920", NAN):
         with pytest.raises(MalformedRecord, match="width"):
             fields.size_px({"width": width, "height": 1080})
-
-
-def test_rotations_may_be_rounded_and_nothing_else() -> None:
-    matrix = aa_to_rotmat(np.array([0.3, -2.0, 1.0]))
-    np.testing.assert_array_equal(fields.rotation(matrix.astype(np.float32), "key"), matrix.astype(np.float32))
-    mirrored = matrix @ np.diag([1.0, 1.0, -1.0])
-    for wrong in (mirrored, 1.1 * matrix, 0 * matrix, matrix * NAN, matrix + INF, np.full((3, 3), 1e300)):
-        with pytest.raises(MalformedRecord, match="field 'key': expected a rotation matrix"):
-            fields.rotation(wrong, "key")
-    with pytest.raises(MalformedRecord, match="expected shape"):
-        fields.rotation(matrix[:2], "key")
 
 
 def test_what_all_people_need_is_an_error_of_the_file() -> None:

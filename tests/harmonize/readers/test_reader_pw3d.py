@@ -96,17 +96,6 @@ def test_misaligned_camera_is_a_reject(tmp_path: Path) -> None:
     ]
 
 
-def test_a_camera_that_is_no_rotation_rejects_its_frame_alone(tmp_path: Path) -> None:
-    data = sequence()
-    data["cam_poses"][1, :3, :3] = 0
-    reader, unit = write(tmp_path, data)
-    results = list(reader.read("test", unit))
-    malformed = [result for result in results if isinstance(result, Reject) and result.reason == "malformed"]
-    assert [result.provenance.frame for result in malformed] == ["00001", "00001"]
-    assert all("cam_poses" in result.detail for result in malformed)
-    assert sum(isinstance(result, Annotation) for result in results) == 3
-
-
 def test_poses2d_are_channel_first_and_may_be_empty(tmp_path: Path) -> None:
     data = sequence()
     reader, unit = write(tmp_path, data)
