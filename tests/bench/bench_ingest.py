@@ -1,8 +1,8 @@
 """People per second that one core ingests, and where the time goes. Run by `make bench`.
 
 Miniatures are too small to time and slow to draw, so a reader reads its miniature over and over, under new names of
-people; pictures are read, hashed and cut each time. libjpeg (transform, decode for the check), hashing and fsync are
-timed where they are called; they are what no change of ours can make faster.
+people; pictures are read, hashed and cut each time. libjpeg (transform, decode for the check), PNG decoding, hashing and
+fsync are timed where they are called; they are what no change of ours can make faster.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from unittest import mock
 import simplejpeg
 import torch
 
+import harmonize.shards.decode
 import harmonize.shards.jpeg
 import harmonize.shards.people
 from harmonize.annotation import Annotation, Reject
@@ -33,6 +34,7 @@ from harmonize.shards.write import run_task
 
 NUM_PEOPLE = 400
 CASES = {"mscoco": "no fit", "agora": "gendered SMPL-X", "pw3d": "gendered SMPL"}
+KINDS = ("bodies", "libjpeg", "png", "hashing", "fsync")
 
 
 class Clock:
@@ -73,6 +75,7 @@ class Clock:
             ("libjpeg", harmonize.shards.jpeg, "_transform"),
             ("libjpeg", simplejpeg, "decode_jpeg"),
             ("libjpeg", simplejpeg, "encode_jpeg"),
+            ("png", harmonize.shards.decode, "_decode_with_pillow"),
             ("hashing", hashlib, "file_digest"),
             ("fsync", os, "fsync"),
         )
@@ -117,7 +120,7 @@ def measure(name: str, folder: Path) -> dict[str, float]:
             results = [run_task(job, plan, task) for task in plan.tasks]
             total_s = time.perf_counter() - start
     num_people = sum(result.num_samples + result.num_rejects for result in results)
-    parts = {kind: clock.seconds[kind] for kind in ("bodies", "libjpeg", "hashing", "fsync")}
+    parts = {kind: clock.seconds[kind] for kind in KINDS}
     parts["rest"] = total_s - sum(parts.values())
     return {"people": num_people, "total": total_s * 1e3 / num_people} | {
         kind: seconds * 1e3 / num_people for kind, seconds in parts.items()
@@ -127,7 +130,7 @@ def measure(name: str, folder: Path) -> dict[str, float]:
 def main() -> None:
     torch.set_num_threads(1)
     print("ingest on one core (crops; stand-in bodies; warm file cache), milliseconds a person")
-    kinds = ("total", "bodies", "libjpeg", "hashing", "fsync", "rest")
+    kinds = ("total", *KINDS, "rest")
     print(f"{'':10}{'bodies are':18}{'people':>8}{'people/s':>10}" + "".join(f"{kind:>9}" for kind in kinds))
     for name, what in CASES.items():
         with tempfile.TemporaryDirectory() as folder:
