@@ -1,8 +1,8 @@
 """People per second that one core ingests, and where the time goes. Run by `make bench`.
 
 Miniatures are too small to time and slow to draw, so a reader reads its miniature over and over, under new names of
-people; pictures are read, hashed and cut each time. libjpeg (transform, decode for the check), PNG decoding, hashing and
-fsync are timed where they are called; they are what no change of ours can make faster.
+people; pictures are read, hashed and cut each time. libjpeg (transform, decode for the check), PNG decoding, hashing
+and fsync are timed where they are called; they are what no change of ours can make faster.
 """
 
 from __future__ import annotations
