@@ -10,7 +10,7 @@ import numpy.typing as npt
 from harmonize.annotation import Annotation
 from harmonize.evidence import part_of
 from harmonize.geometry import boxes as box_math
-from harmonize.geometry.cameras import project
+from harmonize.geometry.cameras import project_with
 from harmonize.keypoints import SMPLX_144, to_smplx
 from harmonize.record import MAX_EXTRA_KEYPOINTS, NUM_JOINTS, Array, Body, Boxes, BoxOrigin, Keypoints, PointOrigin
 
@@ -79,10 +79,10 @@ class _Extra:
             target[self.names.index(name)] = value
 
 
-def boxes_of(annotation: Annotation, body: Body, joints_m: Floats | None) -> Boxes:
+def boxes_of(annotation: Annotation, keypoints: Keypoints) -> Boxes:
     """The dataset's boxes; where it has none, boxes of its 2D points, else of the projected joints in the picture."""
     given = annotation.boxes
-    projected = _projected(annotation, body, joints_m)
+    projected = _projected(annotation, keypoints)
     person, origin = given.person_xywh_px, given.person_origin
     if person[4] <= 0:
         person, origin = _person_box(annotation, projected)
@@ -97,18 +97,13 @@ def boxes_of(annotation: Annotation, body: Body, joints_m: Floats | None) -> Box
     )
 
 
-def _projected(annotation: Annotation, body: Body, joints_m: Floats | None) -> Floats | None:
-    """(144, 3) projected joints with confidence 0 for those unknown, behind the camera or outside the picture."""
+def _projected(annotation: Annotation, keypoints: Keypoints) -> Floats | None:
+    """(144, 3) the body's joints in pixels; confidence 0 if unknown, behind the camera or outside the picture."""
     camera = annotation.camera
-    if joints_m is None or not camera.has_intrinsics:
+    if keypoints.joints3d_origin != "body" or not camera.has_intrinsics:
         return None
-    xy = project(
-        joints_m.astype(np.float64),
-        camera.focal_px.astype(np.float64),
-        camera.principal_point_px.astype(np.float64),
-        camera.distortion.astype(np.float64),
-    )
-    points = np.column_stack([xy, joint_confidence(body)])
+    xy = project_with(camera, keypoints.joints3d_cam_m[:, :3])
+    points = np.column_stack([xy, keypoints.joints3d_cam_m[:, 3]])
     points[~np.isfinite(xy).all(1), 2] = 0.0
     if annotation.image_size_px is not None:
         with np.errstate(invalid="ignore"):

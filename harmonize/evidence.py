@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harmonize.annotation import NamedPoints
-from harmonize.geometry.cameras import project
+from harmonize.geometry.cameras import project_with
 from harmonize.record import Camera
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -97,11 +97,13 @@ def measure(
     box_diagonal_px: of the person box; NaN when there is none.
     """
     found: dict[str, float] = {}
-    if camera.has_intrinsics:
+    if camera.has_intrinsics and keypoints2d:
+        projected = project_with(camera, joints_cam_m)
+        other_projected = None if other_joints_cam_m is None else project_with(camera, other_joints_cam_m)
         for points in keypoints2d:
-            share = _measure2d(_pixels(joints_cam_m, camera), joint_names, points, box_diagonal_px)
-            if other_joints_cam_m is not None and not points.is_exact:
-                other = _measure2d(_pixels(other_joints_cam_m, camera), joint_names, points, box_diagonal_px)
+            share = _measure2d(projected, joint_names, points, box_diagonal_px)
+            if other_projected is not None and not points.is_exact:
+                other = _measure2d(other_projected, joint_names, points, box_diagonal_px)
                 gains = [share[key] - other[key] for key in ("left_hand_share", "right_hand_share") if key in share]
                 if gains:
                     found["other_hand_gain"] = max(gains)
@@ -117,15 +119,6 @@ def measure(
             else:
                 found["measured_mm"] = float(np.median(distance_mm))
     return Evidence(**found)
-
-
-def _pixels(joints_cam_m: Floats, camera: Camera) -> Floats:
-    return project(
-        joints_cam_m.astype(np.float64),
-        camera.focal_px.astype(np.float64),
-        camera.principal_point_px.astype(np.float64),
-        camera.distortion.astype(np.float64),
-    )
 
 
 def _measure2d(

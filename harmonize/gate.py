@@ -7,8 +7,9 @@ recorded `Reject` with a reason and numbers. `check_stored` repeats, on a decode
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,8 +17,9 @@ import numpy as np
 from harmonize.annotation import Reject
 from harmonize.evidence import Evidence
 from harmonize.geometry import boxes as box_math
-from harmonize.geometry.cameras import project
-from harmonize.record import Instance
+from harmonize.geometry.cameras import project_with
+from harmonize.geometry.rotations import is_rotation, orthogonality_error
+from harmonize.record import Instance, Provenance
 
 if TYPE_CHECKING:  # a verifier checks records without loading body models
     from harmonize.convert import Converted
@@ -63,6 +65,10 @@ class Violation:
     detail: str
     numbers: dict[str, float]
 
+    def as_reject(self, provenance: Provenance) -> Reject:
+        """The recorded reject of the person who failed."""
+        return Reject(reason=self.reason, provenance=provenance, detail=self.detail, numbers=self.numbers)
+
 
 def check(converted: Converted, limits: Limits) -> Reject | None:
     """The reject of the first failed check, or None.
@@ -70,25 +76,17 @@ def check(converted: Converted, limits: Limits) -> Reject | None:
     Order: finite, ranges, flags, box, in front of the camera, in the picture, exact points, reprojection, fit error.
     """
     instance, evidence = converted.instance, converted.evidence
-    checks: tuple[Callable[[], Iterator[Violation]], ...] = (
-        lambda: _finite(instance),
-        lambda: _ranges(instance, limits),
-        lambda: _flags(instance),
-        lambda: _box(instance, limits),
-        lambda: _in_view(instance, limits),
-        lambda: _agreement(evidence, limits),
-        lambda: _fit(instance, limits),
+    violations = chain(
+        _finite(instance),
+        _ranges(instance, limits),
+        _flags(instance),
+        _box(instance, limits),
+        _in_view(instance, limits),
+        _agreement(evidence, limits),
+        _fit(instance, limits),
     )
-    for one in checks:
-        violation = next(one(), None)
-        if violation is not None:
-            return Reject(
-                reason=violation.reason,
-                provenance=instance.provenance,
-                detail=violation.detail,
-                numbers=violation.numbers,
-            )
-    return None
+    first = next(violations, None)
+    return None if first is None else first.as_reject(instance.provenance)
 
 
 def check_stored(instance: Instance, limits: Limits | None = None) -> tuple[Violation, ...]:
@@ -148,9 +146,9 @@ def _ranges(instance: Instance, limits: Limits) -> Iterator[Violation]:
         yield Violation("focal-range", "camera.focal_px", {"focal_px": float(camera.focal_px.min())})
     if camera.has_extrinsics:
         rotmat = camera.world_to_cam_rotmat.astype(np.float64)
-        error = float(np.abs(rotmat @ rotmat.T - np.eye(3)).max())
-        if error > 1e-3 or np.linalg.det(rotmat) < 0:
-            yield Violation("not-a-rotation", "camera.world_to_cam_rotmat", {"orthogonality_error": error})
+        if not is_rotation(rotmat):
+            numbers = {"orthogonality_error": orthogonality_error(rotmat)}
+            yield Violation("not-a-rotation", "camera.world_to_cam_rotmat", numbers)
 
 
 def _at_most(reason: str, name: str, values: np.ndarray, limit: float) -> Iterator[Violation]:
@@ -212,13 +210,7 @@ def _in_view(instance: Instance, limits: Limits) -> Iterator[Violation]:
     image = instance.image
     if not (image.width_px and image.height_px):
         return
-    camera = instance.camera
-    xy = project(
-        joints[known, :3].astype(np.float64),
-        camera.focal_px.astype(np.float64),
-        camera.principal_point_px.astype(np.float64),
-        camera.distortion.astype(np.float64),
-    )
+    xy = project_with(instance.camera, joints[known, :3])
     inside = int(((xy >= 0) & (xy <= np.array([image.width_px, image.height_px]))).all(1).sum())
     if inside < limits.min_visible_joints:
         yield Violation(

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from harmonize.bodies.cache import cache_dir
+from harmonize.cache import cache_dir
 from harmonize.shards.plan import IngestJob
 from harmonize.shards.write import TaskResult
 from pipelines.flow_server import start_server

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from PIL import Image as Picture
 
 from harmonize.errors import DataError
-from harmonize.geometry.cameras import project
+from harmonize.geometry.cameras import project_with
 from harmonize.geometry.rotations import aa_to_rotmat
 from harmonize.record import Array, Instance
 
@@ -106,7 +106,7 @@ def fit_weak_camera(instance: Instance, crop: ToCrop, size: CropSize) -> Array |
     if not camera.has_intrinsics or joints_m[0, 3] <= 0:
         return None
     seen = (joints_m[:, 3] > 0) & (joints_m[:, 2] > 0)
-    pixels = project(joints_m[seen, :3], camera.focal_px, camera.principal_point_px, camera.distortion)
+    pixels = project_with(camera, joints_m[seen, :3])
     half = size.height_px / 2
     in_crop = ((pixels - crop.origin_px) * crop.scale - (size.width_px / 2, half)) / half
     xy_m = joints_m[seen, :2] - joints_m[0, :2]

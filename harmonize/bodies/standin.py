@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from harmonize.bodies import standin_anatomy, standin_mesh, standin_models
-from harmonize.bodies.cache import build_once, cache_dir
+from harmonize.cache import build_once, cache_dir
 
 
 def standin_root() -> Path:

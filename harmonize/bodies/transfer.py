@@ -19,7 +19,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from harmonize.bodies.cache import build_once, cache_dir
+from harmonize.cache import build_once, cache_dir
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

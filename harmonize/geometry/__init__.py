@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harmonize.geometry.boxes import area, clip_to_image, from_points, iou, scaled
-from harmonize.geometry.cameras import project
+from harmonize.geometry.cameras import project, project_with
 from harmonize.geometry.crops import Window, crop_window, to_crop
 from harmonize.geometry.frames import change_frame
 from harmonize.geometry.rotations import aa_to_rotmat, canonical_aa, rotmat_to_aa
@@ -19,6 +19,7 @@ __all__ = [
     "from_points",
     "iou",
     "project",
+    "project_with",
     "rotmat_to_aa",
     "scaled",
     "to_crop",

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harmonize.geometry.rotations import Float64
+from harmonize.record import Camera
 
 
 def project(
@@ -37,6 +38,11 @@ def project(
         rays = _distort(rays, np.asarray(distortion, np.float64)[..., None, :])
     focal = np.asarray(focal_px, np.float64)[..., None, :]
     return np.asarray(rays * focal + np.asarray(principal_point_px, np.float64)[..., None, :], np.float64)
+
+
+def project_with(camera: Camera, points_cam_m: npt.ArrayLike) -> Float64:
+    """Pixels (N, 2) of camera points (N, 3) in the picture of a record's camera, which must have intrinsics."""
+    return project(points_cam_m, camera.focal_px, camera.principal_point_px, camera.distortion)
 
 
 def _distort(rays: Float64, distortion: Float64) -> Float64:

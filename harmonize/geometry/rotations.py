@@ -14,6 +14,9 @@ from harmonize.errors import RecordError
 
 Float64 = npt.NDArray[np.float64]
 
+MAX_ORTHOGONALITY_ERROR = 1e-3
+"""Camera rotations are released with six digits; mirrored, scaled or damaged ones miss by far more."""
+
 
 def aa_to_rotmat(aa: npt.ArrayLike) -> Float64:
     """Rotation matrices (..., 3, 3) of axis-angle vectors (..., 3) in radians; any angle is allowed."""
@@ -56,6 +59,17 @@ def canonical_aa(aa: npt.ArrayLike) -> Float64:
     turns = np.round(angle / (2 * np.pi))
     scale = np.divide(angle - 2 * np.pi * turns, angle, out=np.ones_like(angle), where=turns > 0)
     return np.asarray(vectors * scale, np.float64)
+
+
+def orthogonality_error(rotmat: Float64) -> float:
+    """Largest entry of |R R^T - 1| of one matrix (3, 3); 0 for a rotation or a mirror image of one."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(np.abs(rotmat @ rotmat.T - np.eye(3)).max())
+
+
+def is_rotation(rotmat: Float64) -> bool:
+    """Whether one matrix (3, 3) is a rotation up to MAX_ORTHOGONALITY_ERROR, and no mirror image."""
+    return bool(orthogonality_error(rotmat) < MAX_ORTHOGONALITY_ERROR and np.linalg.det(rotmat) > 0)
 
 
 def _trailing(values: npt.ArrayLike, shape: tuple[int, ...]) -> npt.NDArray[Any]:

@@ -13,7 +13,7 @@ import threading
 import time
 from pathlib import Path
 
-from harmonize.bodies.cache import cache_dir
+from harmonize.cache import cache_dir
 from harmonize.raw.paths import sha256_file
 
 State = tuple[int, int, int, int]

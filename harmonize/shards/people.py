@@ -148,9 +148,7 @@ def _sample(
 ) -> Sample | StagedReject:
     violations = check_stored(instance, options.limits)
     if violations:
-        first = violations[0]
-        reject = Reject(reason=first.reason, provenance=instance.provenance, detail=first.detail, numbers=first.numbers)
-        return StagedReject(stage="gate", reject=reject)
+        return StagedReject(stage="gate", reject=violations[0].as_reject(instance.provenance))
     vector, strings = encode(instance)
     return Sample(
         key=instance.key,

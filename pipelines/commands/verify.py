@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 from pipelines.tables import Json
@@ -29,16 +30,7 @@ def verify(store: Path, /, *, decode: bool = False, as_json: Json = False) -> in
     num_bytes = sum(path.stat().st_size for path in store.rglob("*") if path.is_file())
     with Meter("verify", num_bytes, "bytes") as meter:
         report = run(store, meter.add, decode=decode)
-    findings = [
-        {
-            "path": finding.path,
-            "shard": finding.shard,
-            "sample": finding.sample,
-            "field": finding.field,
-            "problem": finding.problem,
-        }
-        for finding in report.findings
-    ]
+    findings = [asdict(finding) for finding in report.findings]
     counts = {"shards": report.num_shards, "samples": report.num_samples, "bytes": report.num_bytes}
     if as_json:
         show_json({**counts, "findings": findings})

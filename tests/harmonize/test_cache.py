@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from harmonize.bodies.cache import build_once, cache_dir
+from harmonize.cache import build_once, cache_dir
 
 
 def test_environment_chooses_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
