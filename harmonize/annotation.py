@@ -20,11 +20,40 @@ Floats = npt.NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VideoFrame:
+    """A frame of a video, counted from 0.
+
+    num_frames: how many frames the annotations cover; people of a video with fewer are rejected by name and number.
+    fps, start_s: for web videos whose frame rate is not that of the annotations: frame i is the one on show at
+    start_s + i / fps, as ffmpeg's `-ss start -r fps` extracts it. None: the file's own frames, one by one.
+    """
+
+    index: int
+    num_frames: int
+    fps: float | None = None
+    start_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImageSource:
-    """A picture of the raw root. `orientation` is an EXIF code; None means: as the file's own EXIF says."""
+    """A picture of the raw root: a file, a member of an archive (zip, tar, HDF5), or a frame of a video.
+
+    path: the file, relative to the raw root. member: name inside the archive, or the HDF5 dataset that holds the encoded
+    picture. orientation: an EXIF code (2 mirrors left and right); None means: as the picture's own EXIF says.
+    """
 
     path: str
     orientation: int | None = None
+    member: str = ""
+    video: VideoFrame | None = None
+
+    @property
+    def name(self) -> str:
+        """The picture in one string, unique under the raw root: path, path!member or path#frame."""
+        if self.video is not None:
+            clip = f"@{self.video.start_s:g}s/{self.video.fps:g}fps" if self.video.fps is not None else ""
+            return f"{self.path}{clip}#{self.video.index}"
+        return f"{self.path}!{self.member}" if self.member else self.path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +76,13 @@ class RawBody:
     pelvis_cam_m: (3,) the posed pelvis in the camera frame, where the dataset states it better than transl_m (the 3DPW
     json); the translation is then derived from it.
     neutral_betas: (10,) the dataset's own refit of the shape to neutral SMPL-X, when it ships one.
+    left_hand_pca, right_hand_pca: (n,) coefficients of the model's first n hand components; they then make the finger
+    rotations (whose rows in pose_aa are zero), to which `hands` applies as to any other.
+    rest_mesh_m: (V, 3) the subject's own rest mesh in the model's topology, instead of betas (one array object a subject).
+    mesh_m: (10475, 3) a posed mesh in SMPL-X topology, where the dataset has no parameters at all; pose_aa and betas are
+    then zeros of the right shape and `transl_m` is zero. `to_cam` applies.
+    unknown_joints: names of body joints (SMPLX_144, of the 21) whose rotation the source cannot know.
+    is_transl_solved: there is no translation, but intrinsics and 2D points of this body, from which it is to be solved.
     """
 
     model: BodyKind
@@ -60,6 +96,12 @@ class RawBody:
     to_cam: RigidTransform | None = None
     pelvis_cam_m: Floats | None = None
     neutral_betas: Floats | None = None
+    left_hand_pca: Floats | None = None
+    right_hand_pca: Floats | None = None
+    rest_mesh_m: Floats | None = None
+    mesh_m: Floats | None = None
+    unknown_joints: tuple[str, ...] = ()
+    is_transl_solved: bool = False
     has_left_hand: bool = False
     has_right_hand: bool = False
     has_jaw: bool = False

@@ -141,11 +141,11 @@ class Image(_Part):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Camera(_Part):
-    """Pinhole camera of the stored picture, with OpenCV distortion (k1 k2 p1 p2 k3 k4 k5 k6)."""
+    """Pinhole camera of the stored picture, with OpenCV distortion (k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4)."""
 
     focal_px: Array = array(2, unit="px", flag="has_intrinsics")
     principal_point_px: Array = array(2, unit="px", frame="stored image", flag="has_intrinsics")
-    distortion: Array = array(8, unit="1", flag="has_intrinsics", doc="OpenCV order; zeros for none")
+    distortion: Array = array(12, unit="1", flag="has_intrinsics", doc="OpenCV order; zeros for none")
     world_to_cam_rotmat: Array = array(3, 3, unit="1", frame="world to camera", flag="has_extrinsics")
     world_to_cam_transl_m: Array = array(3, unit="m", frame="camera", flag="has_extrinsics")
     has_intrinsics: bool = flag()
@@ -159,6 +159,9 @@ class Body(_Part):
 
     global_orient_aa: Array = array(3, unit="rad", frame="camera", flag="has_body")
     body_pose_aa: Array = array(21, 3, unit="rad", frame="parent joint", flag="has_body")
+    known_body_joints: Array = array(
+        21, unit="1", flag="has_body", doc="1 where the source knows the joint's rotation, else 0"
+    )
     left_hand_pose_aa: Array = array(15, 3, unit="rad", frame="parent joint", flag="has_left_hand")
     right_hand_pose_aa: Array = array(15, 3, unit="rad", frame="parent joint", flag="has_right_hand")
     jaw_pose_aa: Array = array(3, unit="rad", frame="parent joint", flag="has_jaw")
@@ -188,7 +191,7 @@ class SourceBody(_Part):
     """The source's own body, camera frame, kept where it is not neutral SMPL-X with absolute hands and 10 betas.
 
     `pose_aa` is in the order of `model` (24, 52 or 55 joints, global_orient first), hands as `hand_mean` says, so that
-    the source's mesh can be rebuilt exactly.
+    the source's mesh can be rebuilt exactly (unless `is_rebuildable` is false).
     """
 
     model: BodyKind = code(BodyKind, "smplx")
@@ -205,6 +208,7 @@ class SourceBody(_Part):
     expression: Array = array(10, unit="1")
     transl_m: Array = array(3, unit="m", frame="camera")
     fit_error_mm: float = number("mm", doc="mean vertex distance, Body against the source's mesh")
+    is_rebuildable: bool = flag("false where the source is a mesh, or poses a subject's own rest mesh")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

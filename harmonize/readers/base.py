@@ -10,12 +10,12 @@ from __future__ import annotations
 import hashlib
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from harmonize.annotation import Annotation, Reject
+from harmonize.annotation import Annotation, ImageSource, Reject
 from harmonize.errors import RawLayoutError, UsageError
 from harmonize.record import BodyKind, Provenance
 
@@ -41,7 +41,9 @@ class Reader(ABC):
 
     name: ClassVar[str]
     version: ClassVar[int]
-    splits: ClassVar[tuple[str, ...]]
+    splits: tuple[str, ...]
+    """Splits as named on disk; `form_splits` says otherwise for forms that have others."""
+    form_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     forms: ClassVar[tuple[str, ...]] = ("default",)
     """Public annotation forms this reader understands; the first is the default."""
     body_kinds: ClassVar[tuple[BodyKind, ...]] = ("smplx",)
@@ -55,6 +57,7 @@ class Reader(ABC):
                 f"{self.name}: unknown annotation form {self.form!r}; expected one of {', '.join(self.forms)}",
                 fix=f"ehps datasets {self.name}",
             )
+        self.splits = self.form_splits.get(self.form, type(self).splits)
         if not self.root.is_dir():
             raise RawLayoutError(
                 f"{self.name}: the raw root {self.root} is not a folder", fix=f"ehps datasets {self.name}"
@@ -88,6 +91,14 @@ class Reader(ABC):
             dataset=self.name,
             expected=relative,
         )
+
+    def image(self, *candidates: ImageSource) -> ImageSource:
+        """The first candidate whose file is under the root (folder, archive or video, as the user keeps them); where none
+        is, the first, so that what is missing has a name."""
+        for candidate in candidates:
+            if (self.root / candidate.path).is_file():
+                return candidate
+        return candidates[0]
 
     def check_split(self, split: str) -> None:
         """Raises UsageError when the dataset has no such split."""

@@ -19,9 +19,10 @@ from harmonize.convert import Converted, convert
 from harmonize.gate import Limits, check, check_shard
 from harmonize.geometry.cameras import project
 from harmonize.meshes import body_vertices_m, source_batch, source_vertices_m
+from harmonize.miniatures import MINIATURES
 from harmonize.readers import READERS
 
-NAMES = ("agora", "bedlam", "humandata", "mscoco", "pw3d", "ubody")
+NAMES = tuple(name for name in READERS if name in MINIATURES)
 FORMS = [(name, form) for name in NAMES for form in READERS[name].forms]
 Miniature = Callable[[str], tuple[Path, Any]]
 
