@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harmonize.bodies.fit import NeutralFit, to_neutral
+from harmonize.bodies.fit import NeutralFit, from_meshes, to_neutral
 from harmonize.bodies.models import BodyBatch, BodyModel, BodyModels
 
-__all__ = ["BodyBatch", "BodyModel", "BodyModels", "NeutralFit", "to_neutral"]
+__all__ = ["BodyBatch", "BodyModel", "BodyModels", "NeutralFit", "from_meshes", "to_neutral"]

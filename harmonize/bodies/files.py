@@ -32,7 +32,7 @@ _HOME: dict[BodyKind, str] = {
     "smpl": "https://smpl.is.tue.mpg.de",
 }
 _SKELETON = ("v_template", "f", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table")
-_HANDS = ("hands_meanl", "hands_meanr")
+_HANDS = ("hands_meanl", "hands_meanr", "hands_componentsl", "hands_componentsr")
 _FACE = ("lmk_faces_idx", "lmk_bary_coords", "dynamic_lmk_faces_idx", "dynamic_lmk_bary_coords")
 _ARRAYS: dict[BodyKind, tuple[str, ...]] = {
     "smplx": (*_SKELETON, *_HANDS, *_FACE),
@@ -48,7 +48,8 @@ class ModelArrays:
     """The numbers of one model file. V vertices, F faces, J joints; metres; y up, facing +z.
 
     template (V,3), faces (F,3), shape (V,3,<=16), expression (V,3,10 or 0), correctives (V,3,9(J-1)), regressor (J,V),
-    weights (V,J), parents (J,) with -1 for the root, hand_means (2,15,3) left and right or None.
+    weights (V,J), parents (J,) with -1 for the root. hand_means (2,15,3), left and right, and hand_components (2,45,45),
+    rows are components: None for SMPL.
     landmark_faces (51,) with landmark_weights (51,3) and contour_faces (79,17) with contour_weights (79,17,3): SMPL-X
     only.
     """
@@ -62,6 +63,7 @@ class ModelArrays:
     weights: Floats
     parents: Ints
     hand_means: Floats | None = None
+    hand_components: Floats | None = None
     landmark_faces: Ints | None = None
     landmark_weights: Floats | None = None
     contour_faces: Ints | None = None
@@ -157,6 +159,9 @@ def load_model(path: Path, kind: BodyKind) -> ModelArrays:
         hand_means=None
         if kind == "smpl"
         else np.stack([floats(f"hands_mean{side}", 45).reshape(15, 3) for side in "lr"]),
+        hand_components=None
+        if kind == "smpl"
+        else np.stack([floats(f"hands_components{side}", 45, 45) for side in "lr"]),
         landmark_faces=ints("lmk_faces_idx", 51) if kind == "smplx" else None,
         landmark_weights=floats("lmk_bary_coords", 51, 3) if kind == "smplx" else None,
         contour_faces=ints("dynamic_lmk_faces_idx", 79, 17) if kind == "smplx" else None,

@@ -14,11 +14,13 @@ import numpy.typing as npt
 import torch
 
 from harmonize.bodies.mesh_fit import NUM_BETAS, REGULARISER, MeshFitter
+from harmonize.bodies.mesh_refine import refine
 from harmonize.bodies.models import BodyBatch, BodyModel, BodyModels, Floats, Floats64
 from harmonize.bodies.threads import exact_inference
 from harmonize.bodies.transfer import Surface, Transfer, cached_transfer, nearest_surface
 
 _MESHES_AT_ONCE = 64
+_FITTED = ("pose_aa", "betas", "transl_m", "expression")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,7 @@ def to_neutral(
     SMPL-X: pose and expression are kept; betas of another gender, of kids, or beyond ten become neutral betas by
     regularised least squares between the rest meshes, unless the dataset ships its own refit (`neutral_betas` (B,10));
     transl moves so that the posed pelvis stays where it is. Neutral adults with ten betas stay as they are, error 0.
+    A subject's own rest mesh is a shape like any other.
 
     SMPL and SMPL-H, mode "fit": pose, betas and transl are fitted to the mesh carried over by nearest surface points;
     SMPL-H keeps its hand rotations, SMPL gets flat hands. Mode "copy" does what SMPLer-X's loader does: orientation,
@@ -80,7 +83,8 @@ def to_neutral(
 def _from_smplx(batch: BodyBatch, source: BodyModel, neutral: BodyModel, neutral_betas: Floats | None) -> NeutralFit:
     betas = np.asarray(batch.betas, np.float64)
     kid = np.zeros(len(batch)) if batch.kid_weight is None else np.asarray(batch.kid_weight)
-    is_same = (kid == 0) & ~betas[:, NUM_BETAS:].any(axis=1) & (source.gender == "neutral")
+    is_standard = source.gender == "neutral" and not source.is_subject
+    is_same = (kid == 0) & ~betas[:, NUM_BETAS:].any(axis=1) & is_standard
     own = np.zeros((len(batch), NUM_BETAS))
     own[:, : betas.shape[1]] = betas[:, :NUM_BETAS]
     if is_same.all():
@@ -99,7 +103,23 @@ def _from_smplx(batch: BodyBatch, source: BodyModel, neutral: BodyModel, neutral
     return NeutralFit(batch=body, error_mm=error, has_betas=np.ones(len(batch), bool))
 
 
-@lru_cache(maxsize=8)
+def from_meshes(meshes_m: Floats, models: BodyModels) -> NeutralFit:
+    """Neutral SMPL-X bodies for posed meshes (B,10475,3) of its topology, every joint and the face fitted.
+
+    Raises:
+        MissingBodyModelError: neutral SMPL-X is not there.
+    """
+    neutral = models.get("smplx", "neutral")
+    fitted = [refine(_fitter(neutral), neutral, mesh) for mesh in meshes_m]
+    joined = {name: np.concatenate([getattr(body, name) for body, _ in fitted]) for name in _FITTED}
+    return NeutralFit(
+        batch=BodyBatch(**joined),
+        error_mm=np.array([error_mm for _, error_mm in fitted]),
+        has_betas=np.ones(len(fitted), bool),
+    )
+
+
+@lru_cache(maxsize=16)
 def _shape_map(source: BodyModel, neutral: BodyModel) -> tuple[Floats64, Floats64]:
     """Constant (10,) and matrix (10,N) from the source's coefficients to neutral betas.
 

@@ -39,8 +39,8 @@ class MeshFitter:
     def __init__(self, neutral: BodyModel) -> None:
         # The package regresses joints from the posed points, so these vertices must all be there.
         regressing = np.flatnonzero(neutral.regressor.numpy().any(axis=0))
-        self._rows = np.union1d(regressing, np.arange(0, neutral.num_vertices, _EVERY))
-        self._fitter = BodyFitter(_reduced(neutral, self._rows))
+        self.rows = np.union1d(regressing, np.arange(0, neutral.num_vertices, _EVERY))
+        self._fitter = BodyFitter(_reduced(neutral, self.rows))
 
     def fit(
         self, points: Floats32, is_valid: npt.NDArray[np.bool_], guess_aa: Floats32
@@ -53,13 +53,26 @@ class MeshFitter:
         """
         results = []
         with exact_inference():
-            weights = torch.tensor(is_valid[self._rows].astype(np.float32))
+            weights = torch.tensor(is_valid[self.rows].astype(np.float32))
             for start in range(0, len(points), _BODIES_AT_ONCE):
                 some = slice(start, start + _BODIES_AT_ONCE)
-                target = torch.tensor(points[some, self._rows])
+                target = torch.tensor(points[some, self.rows])
                 results.append(self._fit(target, weights.expand(len(target), -1), torch.tensor(guess_aa[some])))
         pose, betas, transl = (torch.cat(parts).numpy() for parts in zip(*results, strict=True))
         return pose, betas, transl
+
+    def start_all(self, points: Floats32) -> tuple[Floats32, Floats32, Floats32]:
+        """A first pose, betas and transl, as `fit` gives them, of complete meshes (B,10475,3): no joint keeps a guess."""
+        with exact_inference():
+            found = self._fitter.fit(
+                torch.tensor(points[:, self.rows]),
+                num_iter=_ROUNDS,
+                beta_regularizer=REGULARISER,
+                beta_regularizer2=REGULARISER,
+                requested_keys=["pose_rotvecs", "shape_betas"],
+            )
+        pose = found["pose_rotvecs"].view(len(points), -1, 3)
+        return pose.numpy(), found["shape_betas"].numpy(), found["trans"].numpy()
 
     def _fit(self, target: Tensor, weights: Tensor, guess: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         found = self._fitter.fit(

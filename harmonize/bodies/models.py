@@ -5,8 +5,9 @@ This is the only module that runs the `smplx` package.
 
 from __future__ import annotations
 
+import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,21 +63,27 @@ class BodyBatch:
 
 
 class BodyModel:
-    """One model file. Made by `BodyModels.get`.
+    """One model file, or one with a subject's own rest mesh for a template. Made by `BodyModels`.
 
     kind, gender; num_joints of the kinematic chain; num_vertices; num_betas that the file has (at most 16);
-    faces (F,3); hand_mean_aa (2,15,3), left and right, None for SMPL. The model's own arrays, as float32 tensors:
+    faces (F,3); hand_mean_aa (2,15,3) and hand_components (2,45,45), left and right, None for SMPL. The model's own arrays, as float32 tensors:
     template (V,3), directions (V,3,N) for betas, expression and kid weight, correctives (9(J-1),3V), regressor (J,V),
     weights (V,J).
     """
 
-    def __init__(self, path: Path, kind: BodyKind, gender: Gender, kid_template: Path | None) -> None:
+    def __init__(
+        self, path: Path, kind: BodyKind, gender: Gender, kid_template: Path | None, rest_mesh_m: Floats | None = None
+    ) -> None:
         arrays = load_model(path, kind)
-        self.path, self.kind, self.gender = path, kind, gender
+        if rest_mesh_m is not None:
+            if np.shape(rest_mesh_m) != arrays.template.shape:
+                raise ValueError(f"{kind}: expected a rest mesh {arrays.template.shape}, found {np.shape(rest_mesh_m)}")
+            arrays = replace(arrays, template=np.asarray(rest_mesh_m, np.float32))
+        self.path, self.kind, self.gender, self.is_subject = path, kind, gender, rest_mesh_m is not None
         self.num_joints, self.num_vertices = NUM_JOINTS[kind], NUM_VERTICES[kind]
         self.num_betas = arrays.shape.shape[2]
         self.faces = arrays.faces
-        self.hand_mean_aa = arrays.hand_means
+        self.hand_mean_aa, self.hand_components = arrays.hand_means, arrays.hand_components
         self.parents = tuple(arrays.parents.tolist())
         self.has_kid = kid_template is not None
         # The kid's column is there for every model, so that adding the file changes no bit of an adult's result.
@@ -195,6 +202,7 @@ class BodyModels:
     def __init__(self, root: Path, *, is_standin: bool) -> None:
         self.root, self.is_standin = root, is_standin
         self._models: dict[tuple[BodyKind, Gender], BodyModel] = {}
+        self._subject: tuple[tuple[BodyKind, Gender, str], BodyModel] | None = None
         self._digests: dict[Path, str] = {}
 
     @classmethod
@@ -230,6 +238,18 @@ class BodyModels:
                 kid = None
             self._models[kind, gender] = BodyModel(model_path(self.root, kind, gender), kind, gender, kid)
         return self._models[kind, gender]
+
+    def subject(self, kind: BodyKind, gender: Gender, rest_mesh_m: Floats) -> BodyModel:
+        """A model whose template is a subject's own rest mesh (V,3); the last one is kept, by its bytes.
+
+        Raises:
+            MissingBodyModelError, RawFileError: see `get`.
+        """
+        key = (kind, gender, hashlib.sha256(np.ascontiguousarray(rest_mesh_m)).hexdigest())
+        if self._subject is None or self._subject[0] != key:
+            model = BodyModel(model_path(self.root, kind, gender), kind, gender, None, rest_mesh_m)
+            self._subject = (key, model)
+        return self._subject[1]
 
     def sha256(self, kind: BodyKind, gender: Gender) -> str:
         """The hash of a model's file, in hex."""

@@ -13,12 +13,18 @@ import torch
 
 
 @contextmanager
-def exact_inference() -> Iterator[None]:
-    """torch without gradients and on one thread; the setting is restored afterwards."""
+def one_thread() -> Iterator[None]:
+    """torch on one thread; the setting is restored afterwards."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with torch.inference_mode():
-            yield
+        yield
     finally:
         torch.set_num_threads(threads)
+
+
+@contextmanager
+def exact_inference() -> Iterator[None]:
+    """torch without gradients and on one thread."""
+    with one_thread(), torch.inference_mode():
+        yield
