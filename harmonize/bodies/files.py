@@ -48,8 +48,8 @@ class ModelArrays:
     """The numbers of one model file. V vertices, F faces, J joints; metres; y up, facing +z.
 
     template (V,3), faces (F,3), shape (V,3,<=16), expression (V,3,10 or 0), correctives (V,3,9(J-1)), regressor (J,V),
-    weights (V,J), parents (J,) with -1 for the root. hand_means (2,15,3), left and right, and hand_components (2,45,45),
-    rows are components: None for SMPL.
+    weights (V,J), parents (J,) with -1 for the root. hand_means (2,15,3), left and right, and hand_components
+    (2,45,45), rows are components: None for SMPL.
     landmark_faces (51,) with landmark_weights (51,3) and contour_faces (79,17) with contour_weights (79,17,3): SMPL-X
     only.
     """

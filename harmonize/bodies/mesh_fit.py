@@ -62,7 +62,7 @@ class MeshFitter:
         return pose, betas, transl
 
     def start_all(self, points: Floats32) -> tuple[Floats32, Floats32, Floats32]:
-        """A first pose, betas and transl, as `fit` gives them, of complete meshes (B,10475,3): no joint keeps a guess."""
+        """A first pose, betas and transl, as `fit` gives them, of whole meshes (B,10475,3); no joint keeps a guess."""
         with exact_inference():
             found = self._fitter.fit(
                 torch.tensor(points[:, self.rows]),

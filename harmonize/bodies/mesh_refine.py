@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from smplx.lbs import lbs
 from torch import Tensor
@@ -17,8 +16,6 @@ from torch import Tensor
 from harmonize.bodies.mesh_fit import NUM_BETAS, MeshFitter
 from harmonize.bodies.models import BodyBatch, BodyModel, Floats
 from harmonize.bodies.threads import one_thread
-
-Floats64 = npt.NDArray[np.float64]
 
 _MAX_STEPS = 12
 _SMALLEST_GAIN = 1e-3
@@ -51,15 +48,15 @@ def refine(fitter: MeshFitter, neutral: BodyModel, mesh_m: Floats) -> tuple[Body
     pose, betas, transl = (torch.tensor(values[0]) for values in fitter.start_all(np.asarray(mesh_m, np.float32)[None]))
     with one_thread():
         found = _descend(residual, torch.cat([pose.flatten(), betas, torch.zeros(_NUM_FACE), transl]))
-    pose, betas, face, transl = (values[None].numpy() for values in _split(found))
-    body = BodyBatch(pose_aa=pose, betas=betas, transl_m=transl, expression=face)
+    parts = dict(zip(("pose_aa", "betas", "expression", "transl_m"), _split(found), strict=True))
+    body = BodyBatch(**{name: values[None].numpy() for name, values in parts.items()})
     distance = np.linalg.norm(neutral.vertices(body)[0] - mesh_m, axis=1)
     return body, 1000 * float(distance.mean(dtype=np.float64))
 
 
 def _split(parameters: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Pose (55,3), betas (10,), expression (10,), transl (3,)."""
-    pose, betas, face, transl = parameters.split([3 * _NUM_JOINTS, NUM_BETAS, _NUM_FACE, 3])
+    pose, betas, face, transl = torch.split(parameters, [3 * _NUM_JOINTS, NUM_BETAS, _NUM_FACE, 3])
     return pose.view(_NUM_JOINTS, 3), betas, face, transl
 
 

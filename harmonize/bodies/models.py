@@ -66,9 +66,9 @@ class BodyModel:
     """One model file, or one with a subject's own rest mesh for a template. Made by `BodyModels`.
 
     kind, gender; num_joints of the kinematic chain; num_vertices; num_betas that the file has (at most 16);
-    faces (F,3); hand_mean_aa (2,15,3) and hand_components (2,45,45), left and right, None for SMPL. The model's own arrays, as float32 tensors:
-    template (V,3), directions (V,3,N) for betas, expression and kid weight, correctives (9(J-1),3V), regressor (J,V),
-    weights (V,J).
+    faces (F,3); hand_mean_aa (2,15,3) and hand_components (2,45,45), left and right, None for SMPL. The model's own
+    arrays, as float32 tensors: template (V,3), directions (V,3,N) for betas, expression and kid weight, correctives
+    (9(J-1),3V), regressor (J,V), weights (V,J).
     """
 
     def __init__(
@@ -245,7 +245,7 @@ class BodyModels:
         Raises:
             MissingBodyModelError, RawFileError: see `get`.
         """
-        key = (kind, gender, hashlib.sha256(np.ascontiguousarray(rest_mesh_m)).hexdigest())
+        key = (kind, gender, hashlib.sha256(np.asarray(rest_mesh_m).tobytes()).hexdigest())
         if self._subject is None or self._subject[0] != key:
             model = BodyModel(model_path(self.root, kind, gender), kind, gender, None, rest_mesh_m)
             self._subject = (key, model)
