@@ -16,12 +16,12 @@ import numpy as np
 
 from harmonize.bodies import BodyModels
 from harmonize.keypoints import SMPLX_144, convention
+from harmonize.miniatures.neuralannot import whole_fit
 from harmonize.miniatures.points import Floats, part_box, wholebody_points
-from harmonize.miniatures.scene import background, clothes, paint, write_picture
+from harmonize.miniatures.scene import background, write_picture
 from harmonize.miniatures.truth import TruePerson, Truth
-from harmonize.miniatures.virtual import View, neuralannot_fit, view
-from harmonize.miniatures.world import model_of, random_person
-from harmonize.render import Mesh
+from harmonize.miniatures.virtual import View, paint_views, true_person, view
+from harmonize.miniatures.world import random_person
 
 SIZES = ((640, 480), (480, 640), (640, 425))
 NOISE_PX = 0.6
@@ -71,17 +71,14 @@ def write_mscoco(root: Path, *, seed: int = 0, people: int = 18, models: BodyMod
             name = f"{number:012d}.jpg"
             shown = [_invent(rng, models, size, slot) for slot in range(len(group))]
             picture = background(rng, size, size[1] * rng.uniform(0.4, 0.6))
-            for seen in shown:
-                model = model_of(models, seen.person)
-                mesh = Mesh(seen.vertices_cam_m, model.faces, clothes(rng, model))
-                picture = paint([mesh], seen.focal_px, seen.principal_point_px, picture)
+            picture = paint_views(rng, models, shown, picture)
             write_picture(root / "images" / f"{split}2017" / name, picture)
             images.append(_image(number, name, split, size))
             for case, seen in zip(group, shown, strict=True):
                 annotation = _annotation(rng, case, seen, next_id, number, size)
                 annotations.append(annotation)
                 if case.has_fit:
-                    fits[str(next_id)] = neuralannot_fit(models, seen)
+                    fits[str(next_id)] = whole_fit(models, seen)
                     if case.has_fit_flags:
                         parts = {"lhand": "lefthand", "rhand": "righthand", "face": "face"}
                         flags = {f"{short}_valid": annotation[f"{part}_valid"] for short, part in parts.items()}
@@ -163,26 +160,17 @@ def _rle(box_xywh: Floats, size: tuple[int, int]) -> dict[str, Any]:
 def _true_person(
     case: _Case, seen: View, annotation: dict[str, Any], split: str, name: str, size: tuple[int, int]
 ) -> TruePerson:
-    return TruePerson(
+    return true_person(
+        seen,
+        reject_hint=case.hint,
         split=split,
         sequence="",
         frame=name.removesuffix(".jpg"),
         person=str(annotation["id"]),
-        is_kept=not case.hint,
-        reject_hint=case.hint,
-        kind="smplx",
-        gender="neutral",
         image_path=f"images/{split}2017/{name}",
         image_size_px=size,
-        focal_px=seen.focal_px,
-        principal_point_px=seen.principal_point_px,
-        vertices_cam_m=seen.vertices_cam_m,
-        joints_cam_m=seen.joints_cam_m,
-        joints_px=seen.joints_px,
-        joint_names=SMPLX_144,
         has_body=case.has_fit,
         has_camera=case.has_fit,
-        is_transl_metric=False,
         has_left_hand=case.has_fit and annotation["lefthand_valid"],
         has_right_hand=case.has_fit and annotation["righthand_valid"],
         has_face=case.has_fit and annotation["face_valid"],

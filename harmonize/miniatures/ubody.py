@@ -17,12 +17,12 @@ import numpy as np
 
 from harmonize.bodies import BodyModels
 from harmonize.keypoints import SMPLX_144
+from harmonize.miniatures.neuralannot import whole_fit
 from harmonize.miniatures.points import padded, part_box, wholebody_points
-from harmonize.miniatures.scene import background, clothes, paint, write_picture
+from harmonize.miniatures.scene import background, write_picture
 from harmonize.miniatures.truth import TruePerson, Truth
-from harmonize.miniatures.virtual import View, neuralannot_fit, view
-from harmonize.miniatures.world import model_of, random_person
-from harmonize.render import Mesh, Picture
+from harmonize.miniatures.virtual import View, paint_views, true_person, view
+from harmonize.miniatures.world import random_person
 
 SIZE = (640, 360)
 NOISE_PX = 0.6
@@ -74,13 +74,14 @@ def write_ubody(root: Path, *, seed: int = 0, people: int = 20, models: BodyMode
                 )
                 shown = list(_invent(rng, models, 2 if case.has_second else 1))
                 if case.hint != "image-missing":
-                    write_picture(root / "images" / scene / frame, _picture(rng, models, shown))
+                    behind = background(rng, SIZE, SIZE[1] * rng.uniform(0.6, 1.1))
+                    write_picture(root / "images" / scene / frame, paint_views(rng, models, shown, behind))
                 for seen in shown:
                     number_of = len(keypoints["annotations"])
                     annotation = _annotation(rng, case, seen, number_of, image_id)
                     keypoints["annotations"].append(annotation)
                     if case.hint != "no-fit":
-                        fits[str(number_of)] = neuralannot_fit(models, seen)
+                        fits[str(number_of)] = whole_fit(models, seen)
                     truth.append(_true_person(case, seen, annotation, scene, frame, "test" if listed else "train"))
         folder = root / "annotations" / scene
         folder.mkdir(parents=True, exist_ok=True)
@@ -99,15 +100,6 @@ def _invent(rng: np.random.Generator, models: BodyModels, count: int) -> Iterato
         middle = width * ((slot + 0.5) / count + rng.uniform(-0.05, 0.05))
         top, tall = height * rng.uniform(0.03, 0.12), height * rng.uniform(1.5, 2.1)  # the legs are out of the picture
         yield view(rng, models, random_person(rng, "smplx", "neutral"), SIZE, middle, top, tall)
-
-
-def _picture(rng: np.random.Generator, models: BodyModels, shown: list[View]) -> Picture:
-    picture = background(rng, SIZE, SIZE[1] * rng.uniform(0.6, 1.1))
-    for seen in shown:
-        model = model_of(models, seen.person)
-        mesh = Mesh(seen.vertices_cam_m, model.faces, clothes(rng, model))
-        picture = paint([mesh], seen.focal_px, seen.principal_point_px, picture)
-    return picture
 
 
 def _annotation(rng: np.random.Generator, case: _Case, seen: View, number: int, image_id: int) -> dict[str, Any]:
@@ -151,26 +143,17 @@ def _annotation(rng: np.random.Generator, case: _Case, seen: View, number: int, 
 
 def _true_person(case: _Case, seen: View, annotation: dict[str, Any], scene: str, frame: str, split: str) -> TruePerson:
     folder, _, name = frame.rpartition("/")
-    return TruePerson(
+    return true_person(
+        seen,
+        reject_hint=case.hint,
         split=split,
         sequence=f"{scene}/{folder}",
         frame=name.removesuffix(".png"),
         person=str(annotation["id"]),
-        is_kept=not case.hint,
-        reject_hint=case.hint,
-        kind="smplx",
-        gender="neutral",
         image_path=f"images/{scene}/{frame}",
         image_size_px=SIZE,
-        focal_px=seen.focal_px,
-        principal_point_px=seen.principal_point_px,
-        vertices_cam_m=seen.vertices_cam_m,
-        joints_cam_m=seen.joints_cam_m,
-        joints_px=seen.joints_px,
-        joint_names=SMPLX_144,
         has_body=case.hint != "no-fit",
         has_camera=case.hint != "no-fit",
-        is_transl_metric=False,
         has_left_hand=annotation["lefthand_valid"],
         has_right_hand=annotation["righthand_valid"],
         has_face=annotation["face_valid"],

@@ -1,7 +1,11 @@
-"""Virtual cameras of fitted bodies: the pinhole that a network's crop implies, one a person, with depth not metric."""
+"""Virtual cameras of fitted bodies: the pinhole that a network's crop implies, one a person, with depth not metric.
+
+Each person of a picture is drawn by a camera of their own, later ones over earlier ones.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,16 +14,19 @@ from scipy.spatial.transform import Rotation
 
 from harmonize.bodies import BodyModels
 from harmonize.miniatures.points import Floats, tight_box
+from harmonize.miniatures.scene import clothes, paint
+from harmonize.miniatures.truth import TruePerson
 from harmonize.miniatures.world import (
     Y_UP_TO_Y_DOWN,
     Person,
     joints_of,
+    model_of,
     moved,
     project,
-    relative_hands_of,
     rest_pelvis_of,
     vertices_of,
 )
+from harmonize.render import Mesh, Picture
 
 _NETWORK_FOCAL, _NETWORK_WIDTH, _BOX_FACTOR, _ASPECT = 5000.0, 192.0, 1.25, 3.0 / 4.0
 _EYES = slice(23, 25)
@@ -36,6 +43,7 @@ class View:
     vertices_cam_m: Floats
     joints_cam_m: Floats
     joints_px: Floats
+    joint_names: tuple[str, ...]
 
 
 def virtual_camera(box_xywh: Floats, size: tuple[int, int]) -> tuple[Floats, Floats]:
@@ -65,12 +73,7 @@ def view(
 
     Such fits have no eyes: the eyes of the person are set straight.
     """
-    turn = Rotation.from_euler("yxz", rng.uniform((-0.9, -0.2, -0.25), (0.9, 0.3, 0.25))).as_matrix()
-    person = replace(person, pose_aa=person.pose_aa.copy())
-    person.pose_aa[_EYES] = 0.0
-    upright = moved(models, person, Y_UP_TO_Y_DOWN @ turn, np.zeros(3))
-    upright = replace(upright, transl_m=-rest_pelvis_of(models, upright))
-    around_pelvis = vertices_of(models, upright)
+    upright, around_pelvis = facing(rng, models, person)
     low, high = around_pelvis.min(0), around_pelvis.max(0)
     px_per_m = height_px / (high[1] - low[1])
     target = np.array([middle_x_px - (low[0] + high[0]) / 2 * px_per_m, top_px - low[1] * px_per_m])
@@ -81,33 +84,58 @@ def view(
         pelvis = np.array([*((target - centre) / px_per_m), depth])
         box = tight_box(project(around_pelvis + pelvis, focal, centre), size).round(2)
     focal, centre = virtual_camera(box, size)
-    placed = replace(upright, transl_m=upright.transl_m + pelvis)
-    joints = joints_of(models, placed)
+    return seen_by(models, replace(upright, transl_m=upright.transl_m + pelvis), focal, centre, box)
+
+
+def facing(rng: np.random.Generator, models: BodyModels, person: Person) -> tuple[Person, Floats]:
+    """The person in a camera frame, upright and turned towards it, with straight eyes and the pelvis at the origin; and
+    the vertices (V, 3)."""
+    turn = Rotation.from_euler("yxz", rng.uniform((-0.9, -0.2, -0.25), (0.9, 0.3, 0.25))).as_matrix()
+    if person.kind == "smplx":
+        person = replace(person, pose_aa=person.pose_aa.copy())
+        person.pose_aa[_EYES] = 0.0
+    upright = moved(models, person, Y_UP_TO_Y_DOWN @ turn, np.zeros(3))
+    upright = replace(upright, transl_m=-rest_pelvis_of(models, upright))
+    return upright, vertices_of(models, upright)
+
+
+def seen_by(models: BodyModels, person: Person, focal_px: Floats, principal_point_px: Floats, box_xywh: Floats) -> View:
+    """The person, in a camera's frame, before that camera."""
+    joints = joints_of(models, person)
     return View(
-        person=placed,
-        focal_px=focal,
-        principal_point_px=centre,
-        box_xywh=box,
-        vertices_cam_m=vertices_of(models, placed),
+        person=person,
+        focal_px=focal_px,
+        principal_point_px=principal_point_px,
+        box_xywh=box_xywh,
+        vertices_cam_m=vertices_of(models, person),
         joints_cam_m=joints,
-        joints_px=project(joints, focal, centre),
+        joints_px=project(joints, focal_px, principal_point_px),
+        joint_names=model_of(models, person).joint_names,
     )
 
 
-def neuralannot_fit(models: BodyModels, seen: View) -> dict[str, Any]:
-    """The entry of a NeuralAnnot-style json: neutral SMPL-X, hands stored without the mean hand."""
-    person = seen.person
-    left, right = relative_hands_of(models, person)
-    return {
-        "smplx_param": {
-            "root_pose": person.pose_aa[0].tolist(),
-            "body_pose": person.pose_aa[1:22].ravel().tolist(),
-            "lhand_pose": left.ravel().tolist(),
-            "rhand_pose": right.ravel().tolist(),
-            "jaw_pose": person.pose_aa[22].tolist(),
-            "shape": person.betas.tolist(),
-            "expr": np.asarray(person.expression).tolist(),
-            "trans": person.transl_m.tolist(),
-        },
-        "cam_param": {"focal": seen.focal_px.tolist(), "princpt": seen.principal_point_px.tolist()},
-    }
+def paint_views(rng: np.random.Generator, models: BodyModels, shown: Sequence[View], behind: Picture) -> Picture:
+    """The dressed people over a picture, each as their own camera shows them."""
+    for seen in shown:
+        model = model_of(models, seen.person)
+        mesh = Mesh(seen.vertices_cam_m, model.faces, clothes(rng, model))
+        behind = paint([mesh], seen.focal_px, seen.principal_point_px, behind)
+    return behind
+
+
+def true_person(seen: View, *, reject_hint: str = "", **stated: Any) -> TruePerson:
+    """What is true of a person seen so; `stated` are the other fields of `TruePerson`."""
+    return TruePerson(
+        kind=seen.person.kind,
+        gender=seen.person.gender,
+        focal_px=seen.focal_px,
+        principal_point_px=seen.principal_point_px,
+        vertices_cam_m=seen.vertices_cam_m,
+        joints_cam_m=seen.joints_cam_m,
+        joints_px=seen.joints_px,
+        joint_names=seen.joint_names,
+        is_kept=not reject_hint,
+        reject_hint=reject_hint,
+        is_transl_metric=False,
+        **stated,
+    )
