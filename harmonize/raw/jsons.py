@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -18,6 +19,9 @@ MAX_JSON_BYTES = 1 << 30  # parsed JSON takes about ten times its size in memory
 MAX_STREAM_BYTES = 64 << 30
 MAX_DEPTH = 100
 _CHUNK = 1 << 16
+_TEXT_OR_NAN = re.compile(rb'"(?:[^"\\]|\\.)*(?:"|\Z)|-?(?:NaN|Infinity)', re.DOTALL)
+_REST_OF_TEXT = re.compile(rb'(?:[^"\\]|\\.)*(?:"|\Z)', re.DOTALL)
+_UNFINISHED = re.compile(rb"-?[A-Za-z]{0,8}\Z")
 _STEP = np.zeros(256, np.int8)
 _STEP[[ord("["), ord("{")]] = 1
 _STEP[[ord("]"), ord("}")]] = -1
@@ -50,19 +54,25 @@ def load_json(path: Path, *, max_bytes: int = MAX_JSON_BYTES) -> Any:
             raise _broken(path, _byte_of(error), error.msg) from error
 
 
-def iter_json_items(path: Path, prefix: str, *, max_bytes: int = MAX_STREAM_BYTES) -> Iterator[Any]:
+def iter_json_items(
+    path: Path, prefix: str, *, max_bytes: int = MAX_STREAM_BYTES, has_nan: bool = False
+) -> Iterator[Any]:
     """The items of an array inside a JSON file, one at a time; `prefix` as "annotations.item", or "item" at the top.
 
+    has_nan: Python wrote the file, with NaN and Infinity, which no streaming parser reads: they come as None.
+
     Raises:
-        RawFileError: as `load_json`, when the stream gets there; NaN is refused, as no streaming parser reads it.
+        RawFileError: as `load_json`, when the stream gets there; NaN is refused unless `has_nan`.
     """
     import ijson
 
     path = Path(path)
-    yield from _stream(path, max_bytes, lambda file: ijson.items(file, prefix, use_float=True))
+    yield from _stream(path, max_bytes, has_nan, lambda file: ijson.items(file, prefix, use_float=True))
 
 
-def iter_json_entries(path: Path, prefix: str, *, max_bytes: int = MAX_STREAM_BYTES) -> Iterator[tuple[str, Any]]:
+def iter_json_entries(
+    path: Path, prefix: str, *, max_bytes: int = MAX_STREAM_BYTES, has_nan: bool = False
+) -> Iterator[tuple[str, Any]]:
     """The (key, value) entries of an object inside a JSON file, one at a time; `prefix` is "" for the top.
 
     Raises:
@@ -72,19 +82,19 @@ def iter_json_entries(path: Path, prefix: str, *, max_bytes: int = MAX_STREAM_BY
 
     path = Path(path)
     seen: set[str] = set()
-    for key, value in _stream(path, max_bytes, lambda file: ijson.kvitems(file, prefix, use_float=True)):
+    for key, value in _stream(path, max_bytes, has_nan, lambda file: ijson.kvitems(file, prefix, use_float=True)):
         if key in seen:
             raise RawFileError(f"{path}: expected each key once, found {key!r} twice", fix=FIX, file=str(path), key=key)
         seen.add(key)
         yield key, value
 
 
-def _stream(path: Path, max_bytes: int, parse: Callable[[BinaryIO], Iterator[Any]]) -> Iterator[Any]:
+def _stream(path: Path, max_bytes: int, has_nan: bool, parse: Callable[[BinaryIO], Iterator[Any]]) -> Iterator[Any]:
     from ijson import JSONError
 
     checked_size(path, max_bytes)
     with path.open("rb") as file:
-        guarded = _Guarded(file)
+        guarded = _GuardedWithNan(file) if has_nan else _Guarded(file)
         items = parse(cast(BinaryIO, guarded))
         while True:
             with one_error(path, "JSON"):
@@ -146,3 +156,41 @@ class _Guarded:
         self.depth.feed(data)
         self.position += len(data)
         return data
+
+
+class _GuardedWithNan(_Guarded):
+    """The same with NaN, Infinity and -Infinity outside of text given out as null."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__(file)
+        self.held = b""
+
+    def read(self, size: int = _CHUNK) -> bytes:
+        while True:
+            more = self.file.read(size)
+            data, self.held = self.held + more, b""
+            if more:
+                data, self.held = _cut_before_unfinished(data)
+            is_in_text = self.depth.in_string
+            self.depth.feed(data)
+            self.position += len(data)
+            if data or not more:
+                break
+        if b"NaN" not in data and b"Infinity" not in data:
+            return data
+        found = _REST_OF_TEXT.match(data) if is_in_text else None
+        start = found.end() if found else 0
+        return data[:start] + _TEXT_OR_NAN.sub(_null_for_nan, data[start:])
+
+
+def _cut_before_unfinished(data: bytes) -> tuple[bytes, bytes]:
+    """Data up to where a word or an escape may go on in the next chunk, and the rest."""
+    found = _UNFINISHED.search(data)
+    cut = found.start() if found else len(data)
+    num_backslashes = cut - len(data[:cut].rstrip(b"\\"))
+    cut -= num_backslashes % 2
+    return data[:cut], data[cut:]
+
+
+def _null_for_nan(found: re.Match[bytes]) -> bytes:
+    return found[0] if found[0].startswith(b'"') else b"null"

@@ -7,12 +7,14 @@ import math
 import time
 import tracemalloc
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harmonize.errors import RawFileError
+from harmonize.raw import jsons
 from harmonize.raw.jsons import iter_json_entries, iter_json_items, load_json
 
 COCO = {
@@ -64,6 +66,17 @@ def test_nan_as_python_writes_it(tmp_path: Path) -> None:
     assert values[1:] == [math.inf, -math.inf, 1.5]
     with pytest.raises(RawFileError, match="NaN"):
         list(iter_json_items(path, "a.item"))
+    assert list(iter_json_items(path, "a.item", has_nan=True)) == [None, None, None, 1.5]
+
+
+def test_nan_wherever_a_chunk_ends_but_never_inside_text() -> None:
+    words = {"NaN": "x, NaN, -Infinity", 'a "NaN': "\\", "n": "NaN\\", "long": "Infinity" * 5, "-": '-NaN\\"'}
+    text = json.dumps({"1": [math.nan, -math.inf, math.inf, 1, True, None], **words}).encode()
+    for size in range(1, len(text) + 1):
+        stream = jsons._GuardedWithNan(BytesIO(text))
+        pieces = list(iter(lambda: stream.read(size), b""))  # noqa: B023
+        assert json.loads(b"".join(pieces)) == {"1": [None, None, None, 1, True, None], **words}, size
+        assert stream.position == len(text)
 
 
 BROKEN = {
