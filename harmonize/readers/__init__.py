@@ -6,7 +6,10 @@ from harmonize.errors import UnknownDatasetError
 from harmonize.readers.agora import Agora
 from harmonize.readers.base import Reader
 from harmonize.readers.bedlam import Bedlam
+from harmonize.readers.chi3d import Chi3d
+from harmonize.readers.fit3d import Fit3d
 from harmonize.readers.humandata import HumanData
+from harmonize.readers.humansc3d import Humansc3d
 from harmonize.readers.mscoco import Mscoco
 from harmonize.readers.pw3d import Pw3d
 from harmonize.readers.ubody import Ubody
@@ -14,7 +17,10 @@ from harmonize.readers.ubody import Ubody
 READERS: dict[str, type[Reader]] = {
     "agora": Agora,
     "bedlam": Bedlam,
+    "chi3d": Chi3d,
+    "fit3d": Fit3d,
     "humandata": HumanData,
+    "humansc3d": Humansc3d,
     "mscoco": Mscoco,
     "pw3d": Pw3d,
     "ubody": Ubody,
