@@ -12,6 +12,7 @@ from harmonize.readers.humandata import HumanData
 from harmonize.readers.humansc3d import Humansc3d
 from harmonize.readers.mscoco import Mscoco
 from harmonize.readers.pw3d import Pw3d
+from harmonize.readers.rich import Rich
 from harmonize.readers.ubody import Ubody
 
 READERS: dict[str, type[Reader]] = {
@@ -23,6 +24,7 @@ READERS: dict[str, type[Reader]] = {
     "humansc3d": Humansc3d,
     "mscoco": Mscoco,
     "pw3d": Pw3d,
+    "rich": Rich,
     "ubody": Ubody,
 }
 
