@@ -8,6 +8,7 @@ from harmonize.miniatures.agora import write_agora
 from harmonize.miniatures.bedlam import write_bedlam
 from harmonize.miniatures.humandata import write_humandata
 from harmonize.miniatures.mscoco import write_mscoco
+from harmonize.miniatures.muco_3dhp import write_muco_3dhp
 from harmonize.miniatures.pw3d import write_pw3d
 from harmonize.miniatures.truth import TruePerson, Truth
 from harmonize.miniatures.ubody import write_ubody
@@ -19,6 +20,7 @@ MINIATURES: dict[str, Callable[..., Truth]] = {
     "bedlam": write_bedlam,
     "humandata": write_humandata,
     "mscoco": write_mscoco,
+    "muco_3dhp": write_muco_3dhp,
     "pw3d": write_pw3d,
     "ubody": write_ubody,
 }

@@ -123,7 +123,7 @@ def paint_views(rng: np.random.Generator, models: BodyModels, shown: Sequence[Vi
     return behind
 
 
-def true_person(seen: View, *, reject_hint: str = "", **stated: Any) -> TruePerson:
+def true_person(seen: View, *, reject_hint: str = "", is_transl_metric: bool = False, **stated: Any) -> TruePerson:
     """What is true of a person seen so; `stated` are the other fields of `TruePerson`."""
     return TruePerson(
         kind=seen.person.kind,
@@ -136,6 +136,6 @@ def true_person(seen: View, *, reject_hint: str = "", **stated: Any) -> TruePers
         joint_names=seen.joint_names,
         is_kept=not reject_hint,
         reject_hint=reject_hint,
-        is_transl_metric=False,
+        is_transl_metric=is_transl_metric,
         **stated,
     )
