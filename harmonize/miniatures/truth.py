@@ -18,6 +18,7 @@ class TruePerson:
     """One annotated person of one picture. Pixels are those of the whole picture as a viewer shows it.
 
     split, sequence, frame, person: the identifiers that a reader puts into `Provenance`.
+    image_path: under the root: a file, `archive!member`, or `video#frame` with frames counted from 0.
     form: the annotation form that lists this person; "" when the miniature has only one.
     is_kept: whether a reader must hand the person over, placed in the camera frame; `reject_hint` says why not ("" when
     kept). For "no-transl" the raw files lack the place, for "no-detection" the 2D points: what to do then is a policy.
@@ -28,6 +29,7 @@ class TruePerson:
     SMPL-X depend on the neck's angle to the camera and are those of the camera-frame parameters).
     has_distortion: the lens bends the picture: joints_px are not the pinhole's.
     has_camera: whether the raw files hold intrinsics; focal_px (2,) and principal_point_px (2,) are true in any case.
+    distortion: (12,) of a lens that is not ideal, OpenCV's order; joints_px are seen through it. None: an ideal lens.
     is_transl_metric: false where depth belongs to a virtual camera.
     """
 
@@ -49,6 +51,7 @@ class TruePerson:
     joints_cam_m: Floats
     joints_px: Floats
     joint_names: tuple[str, ...]
+    distortion: Floats | None = None
     has_body: bool = True
     has_camera: bool = True
     has_distortion: bool = False
