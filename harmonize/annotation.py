@@ -38,8 +38,8 @@ class VideoFrame:
 class ImageSource:
     """A picture of the raw root: a file, a member of an archive (zip, tar, HDF5), or a frame of a video.
 
-    path: the file, relative to the raw root. member: name inside the archive, or the HDF5 dataset that holds the encoded
-    picture. orientation: an EXIF code (2 mirrors left and right); None means: as the picture's own EXIF says.
+    path: the file, relative to the raw root. member: name inside the archive, or the HDF5 dataset that holds the
+    encoded picture. orientation: an EXIF code (2 mirrors left and right); None means: as the picture's own EXIF says.
     """
 
     path: str
@@ -78,9 +78,10 @@ class RawBody:
     neutral_betas: (10,) the dataset's own refit of the shape to neutral SMPL-X, when it ships one.
     left_hand_pca, right_hand_pca: (n,) coefficients of the model's first n hand components; they then make the finger
     rotations (whose rows in pose_aa are zero), to which `hands` applies as to any other.
-    rest_mesh_m: (V, 3) the subject's own rest mesh in the model's topology, instead of betas (one array object a subject).
-    mesh_m: (10475, 3) a posed mesh in SMPL-X topology, where the dataset has no parameters at all; pose_aa and betas are
-    then zeros of the right shape and `transl_m` is zero. `to_cam` applies.
+    rest_mesh_m: (V, 3) the subject's own rest mesh in the model's topology, instead of betas, which are zeros; one
+    array object a subject.
+    mesh_m: (10475, 3) a posed mesh in SMPL-X topology, where the dataset has no parameters at all; pose_aa, betas and
+    transl_m are then zeros of the right shape. `to_cam` applies.
     unknown_joints: names of body joints (SMPLX_144, of the 21) whose rotation the source cannot know.
     is_transl_solved: there is no translation, but intrinsics and 2D points of this body, from which it is to be solved.
     """

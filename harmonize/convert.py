@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from harmonize.annotation import Annotation, RawBody, Reject
 from harmonize.bodies import BodyModels
-from harmonize.convert_points import boxes_of, keypoints_of
+from harmonize.convert_points import BODY_JOINTS, boxes_of, keypoints_of
 from harmonize.evidence import Evidence, measure
 from harmonize.geometry.rotations import (
     MAX_ORTHOGONALITY_ERROR,
@@ -29,15 +29,23 @@ from harmonize.record import (
     MAX_SOURCE_JOINTS,
     Body,
     BodyKind,
+    HandMean,
     Image,
     Instance,
     SourceBody,
 )
-from harmonize.solve import BodyMode, Solved, expression_of, has_position, is_neutral_smplx, model_group, solve
+from harmonize.solve import BodyMode, Solved, expression_of, is_neutral_smplx, model_group, solve
 
 Floats = npt.NDArray[np.floating[Any]]
 
 NUM_POSE_JOINTS: dict[BodyKind, int] = {"smplx": 55, "smplh": 52, "smpl": 24}
+
+MESH_SHAPE = (10475, 3)
+
+_NUMBERS = (
+    *("pose_aa", "betas", "transl_m", "expression", "kid_weight", "pelvis_cam_m", "neutral_betas"),
+    *("left_hand_pca", "right_hand_pca", "rest_mesh_m", "mesh_m"),
+)
 
 MAX_ROTATION_RAD = 6 * np.pi
 """Fits drift past pi (15.4 rad was seen in an MTP presented pose), but not this far: beyond it the unit is degrees."""
@@ -72,8 +80,7 @@ def convert(annotations: Sequence[Annotation], models: BodyModels, mode: BodyMod
         else:
             groups.setdefault(model_group(annotation.body), []).append(i)
     for rows in groups.values():
-        bodies = [annotation.body for annotation in (annotations[i] for i in rows) if annotation.body is not None]
-        for i, solved in zip(rows, solve(bodies, models, mode), strict=True):
+        for i, solved in zip(rows, solve([annotations[i] for i in rows], models, mode), strict=True):
             results[i] = _assemble(annotations[i], solved)
     return [result for result in results if result is not None]
 
@@ -85,7 +92,12 @@ def _problem(body: RawBody) -> tuple[str, str, dict[str, float]] | None:
         return "pose-shape", f"expected pose {expected}, found {body.pose_aa.shape}", {}
     if body.betas.ndim != 1 or not 0 < len(body.betas) <= MAX_SOURCE_BETAS:
         return "betas-shape", f"expected 1 to {MAX_SOURCE_BETAS} betas, found {body.betas.shape}", {}
-    for name in ("pose_aa", "betas", "transl_m", "expression", "kid_weight", "pelvis_cam_m", "neutral_betas"):
+    for name, value in (("left_hand_pca", body.left_hand_pca), ("right_hand_pca", body.right_hand_pca)):
+        if value is not None and (value.ndim != 1 or not 0 < len(value) <= 45 or body.model == "smpl"):
+            return "hands-shape", f"expected 1 to 45 coefficients of {name}, found {value.shape}", {}
+    if body.mesh_m is not None and body.mesh_m.shape != MESH_SHAPE:
+        return "mesh-shape", f"expected a mesh {MESH_SHAPE}, found {body.mesh_m.shape}", {}
+    for name in _NUMBERS:
         value = getattr(body, name)
         if value is not None and not np.isfinite(value).all():
             return "not-finite", name, {"num_not_finite": float((~np.isfinite(value)).sum())}
@@ -105,7 +117,7 @@ def _problem(body: RawBody) -> tuple[str, str, dict[str, float]] | None:
 def _assemble(annotation: Annotation, solved: Solved | None) -> Converted:
     size = annotation.image_size_px or (0, 0)
     body = _body(solved) if solved is not None else Body()
-    is_placed = solved is not None and has_position(solved.raw)
+    is_placed = solved is not None and solved.has_position
     joints = solved.joints_m if solved is not None and is_placed else None
     keypoints = keypoints_of(annotation, body, joints)
     boxes = boxes_of(annotation, keypoints)
@@ -145,6 +157,10 @@ def _f32(values: Floats) -> npt.NDArray[np.float32]:
     return np.ascontiguousarray(values, np.float32)
 
 
+def _known(raw: RawBody) -> npt.NDArray[np.float32]:
+    return np.array([name not in raw.unknown_joints for name in BODY_JOINTS], np.float32)
+
+
 def _body(solved: Solved) -> Body:
     raw, pose = solved.raw, canonical_aa(solved.pose_aa)
     betas = np.zeros(10)
@@ -152,6 +168,7 @@ def _body(solved: Solved) -> Body:
     return Body(
         global_orient_aa=_f32(pose[0]),
         body_pose_aa=_f32(pose[1:22]),
+        known_body_joints=_known(raw),
         jaw_pose_aa=_f32(pose[22]),
         leye_pose_aa=_f32(pose[23]),
         reye_pose_aa=_f32(pose[24]),
@@ -159,7 +176,7 @@ def _body(solved: Solved) -> Body:
         right_hand_pose_aa=_f32(pose[40:55]),
         betas=_f32(betas),
         expression=_f32(expression_of(raw)),
-        transl_m=_f32(solved.neutral_transl_m) if has_position(raw) else np.zeros(3, np.float32),
+        transl_m=_f32(solved.neutral_transl_m) if solved.has_position else np.zeros(3, np.float32),
         has_body=True,
         has_betas=solved.has_betas,
         has_left_hand=raw.has_left_hand,
@@ -167,23 +184,29 @@ def _body(solved: Solved) -> Body:
         has_jaw=raw.has_jaw,
         has_eyes=raw.has_eyes,
         has_expression=raw.has_expression,
-        has_transl=has_position(raw),
-        is_transl_metric=has_position(raw) and raw.is_transl_metric,
+        has_transl=solved.has_position,
+        is_transl_metric=solved.has_position and raw.is_transl_metric,
     )
 
 
 def _source_body(solved: Solved) -> SourceBody | None:
     raw = solved.raw
-    if is_neutral_smplx(raw) and raw.hands == "absolute":
+    if is_neutral_smplx(raw) and (raw.hands == "absolute" or raw.left_hand_pca is not None):
         return None
     pose, betas = np.zeros((MAX_SOURCE_JOINTS, 3)), np.zeros(MAX_SOURCE_BETAS)
     pose[: len(raw.pose_aa)] = raw.pose_aa
-    pose[0] = solved.global_orient_aa
+    if raw.left_hand_pca is not None or raw.right_hand_pca is not None or raw.mesh_m is not None:
+        # The record has no components, and no mesh: their result is kept.
+        hands: HandMean = "absolute"
+        pose[: len(raw.pose_aa)] = solved.pose_source_aa
+    else:
+        hands = raw.hands
+        pose[0] = solved.pose_source_aa[0]
     betas[: len(raw.betas)] = raw.betas
     return SourceBody(
         model=raw.model,
         gender=raw.gender,
-        hand_mean=raw.hands,
+        hand_mean=hands,
         conversion=solved.conversion,
         pose_aa=_f32(pose),
         num_joints=len(raw.pose_aa),
@@ -193,4 +216,5 @@ def _source_body(solved: Solved) -> SourceBody | None:
         expression=_f32(expression_of(raw)),
         transl_m=_f32(solved.transl_m),
         fit_error_mm=float(np.float32(solved.error_mm)),
+        is_rebuildable=raw.rest_mesh_m is None and raw.mesh_m is None,
     )

@@ -18,13 +18,45 @@ Floats = npt.NDArray[np.floating[Any]]
 
 _PART = np.array([part_of(name) for name in SMPLX_144])
 
+BODY_JOINTS: tuple[str, ...] = SMPLX_144[1:22]
+"""The joints whose rotations are `Body.body_pose_aa`, in its order."""
+
+_PARENT = dict(zip(BODY_JOINTS, (0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19), strict=True))
+"""SMPL's kinematic tree: a joint's parent as a row of SMPLX_144."""
+
+
+def _carriers(name: str) -> tuple[int, ...]:
+    """Body joints, as rows of `Body.body_pose_aa`, whose rotations move a point of SMPLX_144."""
+    if name in _PARENT:
+        at = _PARENT[name]
+    elif name.endswith("toe"):
+        at = SMPLX_144.index(f"{name.split('_')[0]}_foot")
+    elif name.endswith("_heel"):
+        at = SMPLX_144.index(f"{name.split('_')[0]}_ankle")
+    elif part_of(name).endswith("_hand"):
+        at = SMPLX_144.index(f"{name.split('_')[0]}_wrist")
+    else:
+        at = SMPLX_144.index("head")
+    rows = []
+    while at > 0:
+        rows.append(at - 1)
+        at = _PARENT[SMPLX_144[at]]
+    return tuple(rows)
+
+
+_CARRIED = np.zeros((NUM_JOINTS, len(BODY_JOINTS)), bool)
+for _row, _name in enumerate(SMPLX_144[1:], start=1):
+    _CARRIED[_row, list(_carriers(_name))] = True
+
 
 def joint_confidence(body: Body) -> Array:
     """(144,) 1 where the body's parameters determine the joint, 0 where they do not.
 
-    Fingers need their hand; face landmarks need the jaw; everything else follows from the body pose.
+    Fingers need their hand; face landmarks need the jaw; everything else follows from the body pose, as far as the
+    rotations up its chain are known.
     """
     confidence = np.full(NUM_JOINTS, float(body.has_body), np.float32)
+    confidence[_CARRIED @ (body.known_body_joints == 0)] = 0.0
     confidence[(_PART == "left_hand") & (not body.has_left_hand)] = 0.0
     confidence[(_PART == "right_hand") & (not body.has_right_hand)] = 0.0
     confidence[(_PART == "face") & (not body.has_jaw)] = 0.0

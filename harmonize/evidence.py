@@ -67,7 +67,9 @@ def part_of(name: str) -> str:
 
 
 @cache
-def _rows(names: tuple[str, ...], joint_names: tuple[str, ...]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+def matching_rows(
+    names: tuple[str, ...], joint_names: tuple[str, ...]
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Rows of the points and of the joints that mean the same thing."""
     position = {name: i for i, name in enumerate(joint_names)}
     pairs = []
@@ -109,7 +111,7 @@ def measure(
                     found["other_hand_gain"] = max(gains)
             found |= share
     if keypoints3d is not None:
-        at_points, at_joints = _rows(keypoints3d.names, joint_names)
+        at_points, at_joints = matching_rows(keypoints3d.names, joint_names)
         values = keypoints3d.values[at_points]
         known = values[:, 3] > 0
         if known.sum() >= MIN_POINTS:
@@ -124,7 +126,7 @@ def measure(
 def _measure2d(
     projected: Floats, joint_names: tuple[str, ...], points: NamedPoints, diagonal_px: float
 ) -> dict[str, float]:
-    at_points, at_joints = _rows(points.names, joint_names)
+    at_points, at_joints = matching_rows(points.names, joint_names)
     values = points.values[at_points]
     known = values[:, 2] > 0
     if known.sum() < MIN_POINTS:

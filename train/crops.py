@@ -41,7 +41,7 @@ class ToCrop:
 class Target:
     """What the record says of a crop, as arrays; a lowered flag means that the numbers beside it mean nothing.
 
-    rotmat: (22, 3, 3) global_orient (camera frame) and body_pose (parent joint). betas: (10,).
+    rotmat: (22, 3, 3) global_orient (camera frame) and body_pose (parent joint); has_rotation: (22,). betas: (10,).
     weak_camera: (3,) scale, x, y: positions in the crop, in units of half its height from its centre, are
     scale * (X, Y) + (x, y) for joints (X, Y) in metres from the pelvis.
     """
@@ -49,7 +49,7 @@ class Target:
     rotmat: Array
     betas: Array
     weak_camera: Array
-    has_body: bool
+    has_rotation: npt.NDArray[np.bool_]
     has_betas: bool
     has_camera: bool
 
@@ -93,7 +93,7 @@ def target(instance: Instance, crop: ToCrop, size: CropSize) -> Target:
         rotmat=aa_to_rotmat(np.vstack([body.global_orient_aa[None], body.body_pose_aa])).astype(np.float32),
         betas=body.betas,
         weak_camera=np.zeros(3, np.float32) if weak_camera is None else weak_camera,
-        has_body=body.has_body,
+        has_rotation=body.has_body & np.append(True, body.known_body_joints > 0),
         has_betas=body.has_betas,
         has_camera=weak_camera is not None,
     )

@@ -31,7 +31,7 @@ BATCHES_AHEAD = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """B samples. Shapes and units as in `train.crops.Target`; flags are (B,) booleans.
+    """B samples. Shapes and units as in `train.crops.Target`; flags are (B,) booleans, has_rotation (B, 22).
 
     crop: (B, 3, height, width) uint8. keys, sources: what was read, from the samples' own records.
     """
@@ -40,7 +40,7 @@ class Batch:
     rotmat: Tensor
     betas: Tensor
     weak_camera: Tensor
-    has_body: Tensor
+    has_rotation: Tensor
     has_betas: Tensor
     has_camera: Tensor
     keys: tuple[str, ...]
@@ -132,14 +132,14 @@ def stack(examples: list[_Example]) -> Batch:
         return torch.from_numpy(np.stack([getattr(one, name) for one in targets]))
 
     def flags(name: str) -> Tensor:
-        return torch.tensor([getattr(one, name) for one in targets], dtype=torch.bool)
+        return torch.from_numpy(np.array([getattr(one, name) for one in targets], bool))
 
     return Batch(
         crop=torch.from_numpy(np.stack([example.pixels for example in examples])).permute(0, 3, 1, 2),
         rotmat=floats("rotmat"),
         betas=floats("betas"),
         weak_camera=floats("weak_camera"),
-        has_body=flags("has_body"),
+        has_rotation=flags("has_rotation"),
         has_betas=flags("has_betas"),
         has_camera=flags("has_camera"),
         keys=tuple(example.key for example in examples),

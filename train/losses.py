@@ -37,8 +37,8 @@ class Losses:
 
 def losses(prediction: Prediction, batch: Batch, weights: LossWeights) -> Losses:
     """Mean squared differences of rotation matrices, betas, and weak camera, and their weighted sum."""
-    global_orient = masked_mean_square(prediction.rotmat[:, :1], batch.rotmat[:, :1], batch.has_body)
-    body_pose = masked_mean_square(prediction.rotmat[:, 1:], batch.rotmat[:, 1:], batch.has_body)
+    global_orient = masked_mean_square(prediction.rotmat[:, :1], batch.rotmat[:, :1], batch.has_rotation[:, :1])
+    body_pose = masked_mean_square(prediction.rotmat[:, 1:], batch.rotmat[:, 1:], batch.has_rotation[:, 1:])
     betas = masked_mean_square(prediction.betas, batch.betas, batch.has_betas)
     camera = masked_mean_square(prediction.weak_camera, batch.weak_camera, batch.has_camera)
     total = (
@@ -51,11 +51,11 @@ def losses(prediction: Prediction, batch: Batch, weights: LossWeights) -> Losses
 
 
 def masked_mean_square(predicted: Tensor, target: Tensor, is_known: Tensor) -> Tensor:
-    """Mean over known samples and all their numbers of (predicted - target)^2; shapes (B, ...), mask (B,).
+    """Mean over what is known of (predicted - target)^2; shapes (B, ...), mask (B,) or (B, J).
 
     Unknown targets never enter the arithmetic, so that not even a NaN there can reach the loss or its gradient.
     """
-    mask = is_known.view(-1, *[1] * (predicted.ndim - 1))
+    mask = is_known.view(*is_known.shape, *[1] * (predicted.ndim - is_known.ndim))
     difference = torch.where(mask, predicted - torch.where(mask, target, torch.zeros_like(target)), 0.0)
-    per_sample = difference.square().flatten(1).mean(dim=1)
-    return per_sample.sum() / is_known.sum().clamp(min=1)
+    per_part = difference.square().flatten(is_known.ndim).mean(dim=-1)
+    return per_part.sum() / is_known.sum().clamp(min=1)

@@ -92,7 +92,7 @@ def test_recalled_figures_are_not_given_as_verified() -> None:
 
 
 def test_an_unknown_dataset_is_an_error_that_lists_the_known_ones() -> None:
-    with pytest.raises(UnknownDatasetError, match="agora, bedlam, humandata, mscoco, pw3d, ubody"):
+    with pytest.raises(UnknownDatasetError, match="known: agora, .*mscoco"):
         card("agorra")
     for escape in ("../cards", "/etc/passwd", ""):
         with pytest.raises(UnknownDatasetError):

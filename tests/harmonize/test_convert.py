@@ -7,10 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from harmonize.annotation import Annotation, ImageSource, NamedPoints, RawBody, Reject, RigidTransform
+from harmonize.bodies import BodyBatch
 from harmonize.convert import Converted, convert
-from harmonize.keypoints import convention
+from harmonize.geometry.cameras import project_with
+from harmonize.keypoints import SMPLX_144, convention
+from harmonize.meshes import body_vertices_m, source_vertices_m
 from harmonize.record import Boxes, Camera, Instance, Provenance
 
 
@@ -185,3 +189,98 @@ def test_order_is_kept_across_body_models(standin: Any) -> None:
     ]
     results = convert(people, standin)
     assert [result.instance.provenance.person for result in results if isinstance(result, Converted)] == list("01234")
+
+
+# --- what some datasets give instead of plain parameters -------------------------------------------------------------
+
+
+def test_hand_components_become_finger_rotations_and_the_mean_is_added_once(standin: Any) -> None:
+    model = standin.get("smplx", "male")
+    coefficients = np.linspace(-1, 1, 12)
+    pose = raw_body().pose_aa.copy()
+    pose[25:] = 0
+    by_hand = pose.copy()
+    by_hand[25:40] = (coefficients @ model.hand_components[0, :12]).reshape(15, 3)
+    by_hand[40:] = (-coefficients @ model.hand_components[1, :12]).reshape(15, 3)
+    given = raw_body(gender="male", pose_aa=pose, left_hand_pca=coefficients, right_hand_pca=-coefficients)
+    found, expected = instance_of(standin, given), instance_of(standin, raw_body(gender="male", pose_aa=by_hand))
+    np.testing.assert_allclose(source_vertices_m(found, standin), source_vertices_m(expected, standin), atol=1e-6)
+    np.testing.assert_allclose(found.body.left_hand_pose_aa, expected.body.left_hand_pose_aa, atol=1e-6)
+    assert found.source_body is not None
+    assert found.source_body.hand_mean == "absolute"
+
+
+@pytest.mark.parametrize("bad", [np.zeros(46), np.zeros((1, 12)), np.zeros(0)])
+def test_hand_coefficients_of_another_shape_are_refused(bad: Any, standin: Any) -> None:
+    [result] = convert([annotation(raw_body(left_hand_pca=bad))], standin)
+    assert isinstance(result, Reject)
+    assert result.reason == "hands-shape"
+
+
+def test_unknown_rotations_are_flagged_and_what_they_carry_is_not_measured(standin: Any) -> None:
+    instance = instance_of(standin, raw_body(unknown_joints=("left_ankle", "right_wrist")))
+    known = dict(zip(SMPLX_144[1:22], instance.body.known_body_joints, strict=True))
+    assert {name for name, value in known.items() if value == 0} == {"left_ankle", "right_wrist"}
+    confidence = dict(zip(SMPLX_144, instance.keypoints.joints3d_cam_m[:, 3], strict=True))
+    lost = {name for name, value in confidence.items() if value == 0}
+    assert {"left_foot", "left_bigtoe", "left_heel", "right_index_1", "right_thumb"} <= lost
+    assert not lost & {"left_ankle", "right_wrist", "right_heel", "left_index_1", "nose"}
+
+
+def test_a_posed_mesh_is_fitted_in_the_camera_frame(standin: Any) -> None:
+    plain = instance_of(standin, raw_body(hands="absolute"))
+    mesh = body_vertices_m(plain, standin).astype(np.float64)
+    turn, offset = Rotation.from_rotvec([0.3, -0.4, 2.8]).as_matrix(), np.array([0.1, -0.2, 0.5])
+    given = raw_body(
+        pose_aa=np.zeros((55, 3)),
+        betas=np.zeros(10),
+        transl_m=np.zeros(3),
+        expression=None,
+        hands="absolute",
+        mesh_m=(mesh - offset) @ turn,
+        to_cam=RigidTransform(rotmat=turn, transl_m=offset),
+    )
+    found = instance_of(standin, given)
+    assert np.abs(body_vertices_m(found, standin) - mesh).max() < 2e-3
+    assert found.source_body is not None
+    assert not found.source_body.is_rebuildable
+    assert found.source_body.fit_error_mm < 0.1
+    [refused] = convert([annotation(replace(given, mesh_m=mesh[:5]))], standin)
+    assert isinstance(refused, Reject)
+    assert refused.reason == "mesh-shape"
+
+
+def test_a_subject_mesh_is_posed_about_its_own_pelvis(standin: Any) -> None:
+    rest = standin.get("smplx", "male").template.numpy() * np.float32(0.97)
+    turn = Rotation.from_rotvec([3.0, 0.1, 0.2]).as_matrix()
+    given = raw_body(
+        gender="male",
+        betas=np.zeros(10),
+        rest_mesh_m=rest,
+        hands="absolute",
+        expression=None,
+        to_cam=RigidTransform(rotmat=turn, transl_m=np.array([0.0, 0.0, 7.0])),
+    )
+    subject = standin.subject("smplx", "male", rest)
+    batch = BodyBatch(pose_aa=given.pose_aa[None], betas=np.zeros((1, 10)), transl_m=given.transl_m[None])
+    pelvis = turn @ subject.joints(batch)[0, 0] + [0, 0, 7]
+    found = instance_of(standin, given)
+    np.testing.assert_allclose(found.keypoints.joints3d_cam_m[0, :3], pelvis, atol=1e-5)
+    assert found.source_body is not None
+    assert not found.source_body.is_rebuildable
+
+
+def test_a_place_is_solved_from_points_or_left_open(standin: Any) -> None:
+    placed = instance_of(standin, raw_body())
+    pixels = project_with(placed.camera, placed.keypoints.joints3d_cam_m[:22, :3])
+    points = NamedPoints(
+        names=SMPLX_144[:22], values=np.column_stack([pixels, np.ones(22)]), origin="projected", is_exact=False
+    )
+    asked = raw_body(transl_m=None, is_transl_solved=True, is_transl_metric=False)
+    found = instance_of(standin, asked, keypoints2d=(points,))
+    np.testing.assert_allclose(found.body.transl_m, placed.body.transl_m, atol=1e-3)
+    assert found.body.has_transl
+    assert not found.body.is_transl_metric
+    wrong = replace(points, values=points.values + np.random.default_rng(0).normal(0, 30, (22, 3)) * [1, 1, 0])
+    assert not instance_of(standin, asked, keypoints2d=(wrong,)).body.has_transl
+    assert not instance_of(standin, asked).body.has_transl

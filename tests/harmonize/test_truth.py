@@ -17,8 +17,8 @@ from scipy.spatial.transform import Rotation
 from harmonize.annotation import Annotation, RawBody, Reject, RigidTransform
 from harmonize.convert import Converted, convert
 from harmonize.gate import Limits, check, check_shard
-from harmonize.geometry.cameras import project
-from harmonize.meshes import body_vertices_m, source_batch, source_vertices_m
+from harmonize.geometry.cameras import project_with
+from harmonize.meshes import body_vertices_m, neutral_batch, source_batch, source_vertices_m
 from harmonize.miniatures import MINIATURES
 from harmonize.readers import READERS
 
@@ -43,7 +43,7 @@ def read(name: str, root: Path, form: str | None = None) -> list[Annotation | Re
             for item in reader.read(split, unit):
                 if isinstance(item, Annotation) and item.image_size_px is None:
                     path = root / item.image.path
-                    if path.exists():
+                    if path.exists() and not item.image.member and item.image.video is None:
                         item = replace(item, image_size_px=picture_size(path, item.image.orientation))
                 found.append(item)
     return found
@@ -99,20 +99,21 @@ def test_truth_is_reproduced(name: str, form: str, miniature: Miniature, convert
         if annotation.body is None:
             continue
         num_bodies += 1
+        source = result.instance.source_body
+        if source is not None and not source.is_rebuildable:
+            distance = np.linalg.norm(body_vertices_m(result.instance, standin) - person.vertices_cam_m, axis=1)
+            assert 1000 * distance.mean() == pytest.approx(source.fit_error_mm, abs=0.05)
+            continue
         vertices = source_vertices_m(result.instance, standin)
         error_mm = 1000 * np.linalg.norm(vertices - person.vertices_cam_m, axis=1).max()
         assert error_mm < 0.1, (identity(annotation), error_mm)
         batch, model = source_batch(result.instance, standin)
         camera = result.instance.camera
-        pixels = project(
-            model.joints(batch)[0].astype(np.float64),
-            camera.focal_px.astype(np.float64),
-            camera.principal_point_px.astype(np.float64),
-            camera.distortion.astype(np.float64),
-        )
+        pixels = project_with(camera, model.joints(batch)[0])
         error_px = np.linalg.norm(pixels - person.joints_px, axis=1).max()
         assert error_px < 0.1, (identity(annotation), error_px)
-    assert num_bodies >= 4
+    has_bodies = any(person.is_kept and person.has_body for person in expected.values())
+    assert num_bodies >= 2 if has_bodies else num_bodies == 0
 
 
 @pytest.mark.parametrize(("name", "form"), FORMS)
@@ -121,7 +122,7 @@ def test_the_neutral_body_is_as_near_as_its_recorded_error(
 ) -> None:
     for _, result in converted(name, form):
         source = result.instance.source_body
-        if source is None or source.model != "smplx":
+        if source is None or source.model != "smplx" or not source.is_rebuildable:
             continue
         distance = np.linalg.norm(
             body_vertices_m(result.instance, standin) - source_vertices_m(result.instance, standin), axis=1
@@ -143,6 +144,8 @@ def flip_axes(body: RawBody, models: Any) -> RawBody:
     pose = np.array(body.pose_aa, np.float64)
     turn = Rotation.from_rotvec([np.pi, 0, 0])
     pose[0] = (turn * Rotation.from_rotvec(pose[0])).as_rotvec()
+    if body.transl_m is None:
+        return replace(body, pose_aa=pose)
     wrong = replace(body, pose_aa=pose, transl_m=np.asarray(body.transl_m) * [1, -1, -1])
     return wrong if body.pelvis_cam_m is None else replace(wrong, pelvis_cam_m=body.pelvis_cam_m * [1, -1, -1])
 
@@ -194,12 +197,32 @@ def degrees(body: RawBody, models: Any) -> RawBody:
 BREAKS = (flip_axes, mirror, swap_hand_mean, drop_pelvis_offset, transpose_rotation, swap_gender, degrees)
 
 
+def concerns(break_it: Any, body: RawBody) -> bool:
+    """Whether a body has the convention at all. A half turn is its own transpose."""
+    if break_it is transpose_rotation:
+        return body.to_cam is None or not np.allclose(body.to_cam.rotmat, body.to_cam.rotmat.T)
+    if break_it is swap_hand_mean and body.hands == "absent":
+        return False
+    if body.mesh_m is not None:
+        return body.to_cam is not None and break_it in (flip_axes, mirror)
+    if body.transl_m is None and break_it in (mirror, drop_pelvis_offset):
+        return False
+    return not (body.rest_mesh_m is not None and break_it is swap_gender)
+
+
+def mesh_and_joints(instance: Any, models: Any) -> tuple[Any, Any]:
+    """Of the source's body, or of the neutral one where that cannot be rebuilt."""
+    if instance.source_body is not None and not instance.source_body.is_rebuildable:
+        batch, model = neutral_batch(instance), models.get("smplx", "neutral")
+    else:
+        batch, model = source_batch(instance, models)
+    return model.vertices(batch)[0], model.joints(batch)[0]
+
+
 def misplaced(annotation: Annotation, result: Converted, person: Any, models: Any) -> tuple[float, float]:
     """Distances of the broken body's joints from the truth, in pixels over the true body's diagonal: the median of the
     22 body joints, and the largest of all."""
-    batch, model = source_batch(result.instance, models)
-    camera = annotation.camera
-    pixels = project(model.joints(batch)[0].astype(np.float64), camera.focal_px, camera.principal_point_px)
+    pixels = project_with(annotation.camera, mesh_and_joints(result.instance, models)[1])
     distance = np.nan_to_num(np.linalg.norm(pixels - person.joints_px, axis=1), nan=np.inf)
     diagonal = np.linalg.norm(np.ptp(person.joints_px, axis=0))
     return float(np.median(distance[:22]) / diagonal), float(distance.max() / diagonal)
@@ -222,24 +245,20 @@ def test_a_broken_convention_is_caught(
         for annotation, _ in converted(name, form)
         if annotation.body is not None and expected[identity(annotation)].is_kept
     ]
-    if break_it is swap_hand_mean:
-        kept = [a for a in kept if a.body is not None and a.body.hands != "absent"]
-        if not kept:
-            pytest.skip("the source has no hands")
-    if break_it is transpose_rotation:  # a half turn is its own transpose
-        kept = [
-            a for a in kept if a.body.to_cam is None or not np.allclose(a.body.to_cam.rotmat, a.body.to_cam.rotmat.T)
-        ]
-    assert kept
+    kept = [a for a in kept if a.body is not None and concerns(break_it, a.body)]
+    if not kept:
+        pytest.skip("the source has no such convention")
     broken = [replace(a, body=break_it(a.body, standin)) for a in kept]
     passed, evidences = [], []
     for annotation, result in zip(broken, convert(broken, standin), strict=True):
         if isinstance(result, Reject):
             continue
         person = expected[identity(annotation)]
-        vertices = source_vertices_m(result.instance, standin)
+        vertices, _ = mesh_and_joints(result.instance, standin)
         error_mm = 1000 * np.linalg.norm(vertices - person.vertices_cam_m, axis=1).max()
         assert error_mm > 0.1, "the truth test does not see this mistake"
+        if not annotation.keypoints2d and annotation.keypoints3d is None:
+            continue  # the dataset has no points of its own: only the truth test sees the mistake
         evidences.append(result.evidence)
         if check(result, Limits()) is None:
             passed.append((annotation, misplaced(annotation, result, person, standin)))

@@ -74,7 +74,7 @@ def batch_of(num: int) -> Batch:
         rotmat=torch.eye(3).expand(num, 22, 3, 3).clone(),
         betas=torch.randn(num, 10, generator=generator),
         weak_camera=torch.randn(num, 3, generator=generator),
-        has_body=torch.ones(num, dtype=torch.bool),
+        has_rotation=torch.ones(num, 22, dtype=torch.bool),
         has_betas=torch.ones(num, dtype=torch.bool),
         has_camera=torch.ones(num, dtype=torch.bool),
         keys=tuple(map(str, range(num))),

@@ -70,7 +70,7 @@ def an_instance() -> Instance:
     camera = Camera(
         focal_px=np.array([700, 710], np.float32),
         principal_point_px=np.array([322, 211], np.float32),
-        distortion=np.full(8, 0.01, np.float32),
+        distortion=np.full(12, 0.01, np.float32),
         has_intrinsics=True,
     )
     joints2d = np.ones((144, 3), np.float32)
