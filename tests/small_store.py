@@ -53,6 +53,7 @@ def person(dataset: str, split: str, number: int, *, global_orient_aa: Sequence[
         image=Image(width_px=WIDTH_PX, height_px=HEIGHT_PX, has_pixels=True),
         camera=camera,
         body=Body(
+            known_body_joints=np.ones(21, np.float32),
             global_orient_aa=global_orient.astype(np.float32),
             body_pose_aa=rng.normal(0, 0.3, (21, 3)).astype(np.float32),
             betas=rng.normal(0, 1, 10).astype(np.float32),
