@@ -11,6 +11,7 @@ from harmonize.readers.fit3d import Fit3d
 from harmonize.readers.humandata import HumanData
 from harmonize.readers.humansc3d import Humansc3d
 from harmonize.readers.mscoco import Mscoco
+from harmonize.readers.muco_3dhp import Muco3dhp
 from harmonize.readers.pw3d import Pw3d
 from harmonize.readers.rich import Rich
 from harmonize.readers.ubody import Ubody
@@ -23,6 +24,7 @@ READERS: dict[str, type[Reader]] = {
     "humandata": HumanData,
     "humansc3d": Humansc3d,
     "mscoco": Mscoco,
+    "muco_3dhp": Muco3dhp,
     "pw3d": Pw3d,
     "rich": Rich,
     "ubody": Ubody,
