@@ -78,13 +78,16 @@ def detected(points: Floats, point_names: tuple[str, ...]) -> NamedPoints | None
     return NamedPoints(names=point_names, values=points, origin="detected")
 
 
-def nearest(people: Sequence[NamedPoints], centre_px: npt.ArrayLike) -> NamedPoints | None:
-    """The person whose body points, weighted by confidence, lie around `centre_px` (2,); None where there is nobody.
+def nearest(people: Sequence[NamedPoints], centre_px: npt.ArrayLike, within_px: float = np.inf) -> NamedPoints | None:
+    """The person whose body points, weighted by confidence, lie around `centre_px` (2,); None where nobody is within
+    `within_px` of it.
 
     Others in the picture are detected too, and the file's order says nothing.
     """
     centre = np.asarray(centre_px, np.float64)
-    return min(people, key=lambda points: _distance_px(points.values[:25], centre), default=None)
+    distances = [_distance_px(points.values[:25], centre) for points in people]
+    best = int(np.argmin(distances)) if distances else -1
+    return people[best] if distances and distances[best] <= within_px else None
 
 
 def _distance_px(body: Floats, centre: Floats) -> float:

@@ -56,6 +56,7 @@ def test_the_person_is_found_by_place_not_by_order(tmp_path: Path) -> None:
     assert chosen is not None
     assert chosen.values[0, 0] == 100
     assert nearest([], (0, 0)) is None
+    assert nearest(people, (110, 90), within_px=10) is None, "somebody else"
     hands_only = points_of(person(100) | {"pose_keypoints_2d": [0.0] * 75})
     assert hands_only is not None
     assert nearest([hands_only, people[0]], (100, 100)) is people[0]
