@@ -32,7 +32,7 @@ Many = Annotated[tuple[T, ...], Field(strict=False)]  # YAML has lists where a f
 Some = Annotated[tuple[T, ...], Field(strict=False, min_length=1)]
 Size = Annotated[tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]], Field(strict=False)]
 Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
-Word = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+Word = Annotated[str, Field(pattern=r"^[a-z0-9]+([_-][a-z0-9]+)*$")]
 Gender = Literal["female", "male", "neutral"]
 LabelOrigin = Literal["capture", "multi-view", "imu", "synthetic", "eft", "neuralannot", "fit"]
 Benchmark = Literal["agora", "egobody", "ehf", "pw3d", "ubody", "arctic", "dna_rendering_hires"]

@@ -9,6 +9,7 @@ from harmonize.readers.bedlam import Bedlam
 from harmonize.readers.chi3d import Chi3d
 from harmonize.readers.fit3d import Fit3d
 from harmonize.readers.gta_human2 import GtaHuman2
+from harmonize.readers.h36m import H36m
 from harmonize.readers.humandata import HumanData
 from harmonize.readers.humansc3d import Humansc3d
 from harmonize.readers.mscoco import Mscoco
@@ -23,6 +24,7 @@ READERS: dict[str, type[Reader]] = {
     "chi3d": Chi3d,
     "fit3d": Fit3d,
     "gta_human2": GtaHuman2,
+    "h36m": H36m,
     "humandata": HumanData,
     "humansc3d": Humansc3d,
     "mscoco": Mscoco,
