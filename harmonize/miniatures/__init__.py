@@ -6,10 +6,13 @@ from collections.abc import Callable
 
 from harmonize.miniatures.agora import write_agora
 from harmonize.miniatures.bedlam import write_bedlam
+from harmonize.miniatures.crowdpose import write_crowdpose
 from harmonize.miniatures.humandata import write_humandata
+from harmonize.miniatures.imar import write_chi3d, write_fit3d, write_humansc3d
 from harmonize.miniatures.mscoco import write_mscoco
 from harmonize.miniatures.muco_3dhp import write_muco_3dhp
 from harmonize.miniatures.pw3d import write_pw3d
+from harmonize.miniatures.rich import write_rich
 from harmonize.miniatures.truth import TruePerson, Truth
 from harmonize.miniatures.ubody import write_ubody
 
@@ -18,10 +21,15 @@ __all__ = ["MINIATURES", "TruePerson", "Truth"]
 MINIATURES: dict[str, Callable[..., Truth]] = {
     "agora": write_agora,
     "bedlam": write_bedlam,
+    "chi3d": write_chi3d,
+    "fit3d": write_fit3d,
+    "crowdpose": write_crowdpose,
     "humandata": write_humandata,
+    "humansc3d": write_humansc3d,
     "mscoco": write_mscoco,
     "muco_3dhp": write_muco_3dhp,
     "pw3d": write_pw3d,
+    "rich": write_rich,
     "ubody": write_ubody,
 }
 """name: writer(root, *, seed=0, people=..., models=None). `people` is how many annotations it holds at least."""

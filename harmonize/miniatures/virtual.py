@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from harmonize.bodies import BodyModels
 from harmonize.miniatures.points import Floats, tight_box
-from harmonize.miniatures.scene import clothes, paint
+from harmonize.miniatures.scene import background, clothes, paint, write_picture
 from harmonize.miniatures.truth import TruePerson
 from harmonize.miniatures.world import (
     Y_UP_TO_Y_DOWN,
@@ -121,6 +122,27 @@ def paint_views(rng: np.random.Generator, models: BodyModels, shown: Sequence[Vi
         mesh = Mesh(seen.vertices_cam_m, model.faces, clothes(rng, model))
         behind = paint([mesh], seen.focal_px, seen.principal_point_px, behind)
     return behind
+
+
+def side_by_side(
+    rng: np.random.Generator, models: BodyModels, people: Sequence[Person], size: tuple[int, int]
+) -> list[View]:
+    """The people from left to right in one picture, whole or with their feet out of it."""
+    width, height = size
+    shown = []
+    for slot, person in enumerate(people):
+        middle = width * ((slot + 0.5) / len(people) + rng.uniform(-0.04, 0.04))
+        top, tall = height * rng.uniform(0.04, 0.15), height * rng.uniform(0.7, 0.9)
+        shown.append(view(rng, models, person, size, middle, top, tall))
+    return shown
+
+
+def photograph(
+    rng: np.random.Generator, models: BodyModels, shown: Sequence[View], size: tuple[int, int], path: Path
+) -> None:
+    """Writes the picture of the people before a made-up background."""
+    behind = background(rng, size, size[1] * rng.uniform(0.4, 0.6))
+    write_picture(path, paint_views(rng, models, shown, behind))
 
 
 def true_person(seen: View, *, reject_hint: str = "", is_transl_metric: bool = False, **stated: Any) -> TruePerson:
