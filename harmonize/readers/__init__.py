@@ -7,6 +7,7 @@ from harmonize.readers.agora import Agora
 from harmonize.readers.base import Reader
 from harmonize.readers.bedlam import Bedlam
 from harmonize.readers.chi3d import Chi3d
+from harmonize.readers.crowdpose import Crowdpose
 from harmonize.readers.fit3d import Fit3d
 from harmonize.readers.gta_human2 import GtaHuman2
 from harmonize.readers.h36m import H36m
@@ -22,6 +23,7 @@ READERS: dict[str, type[Reader]] = {
     "agora": Agora,
     "bedlam": Bedlam,
     "chi3d": Chi3d,
+    "crowdpose": Crowdpose,
     "fit3d": Fit3d,
     "gta_human2": GtaHuman2,
     "h36m": H36m,

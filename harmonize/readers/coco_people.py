@@ -13,13 +13,14 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from harmonize.annotation import Reject
+from harmonize.annotation import Annotation, ImageSource, NamedPoints, Reject
 from harmonize.geometry.boxes import area, clip_to_image
 from harmonize.raw.jsons import iter_json_items
 from harmonize.readers.base import Reader, Unit
 from harmonize.readers.fields import (
     Floats,
     MalformedRecord,
+    box,
     concerns_file,
     flag,
     floats,
@@ -28,7 +29,7 @@ from harmonize.readers.fields import (
     size_px,
     text,
 )
-from harmonize.record import Array, Provenance
+from harmonize.record import Array, Boxes, Camera, Provenance
 
 PICTURES_PER_UNIT = 2048
 
@@ -147,10 +148,16 @@ def coco_person(annotation: Any, num_points: int) -> CocoPerson:
     return CocoPerson(id=person_id, is_crowd=is_crowd, xywh_px=box, points=points.astype(np.float32))
 
 
-def unusable(
-    person: CocoPerson | Malformed, picture: Picture | None, provenance: Provenance, *, has_fit: bool
-) -> Reject | None:
-    """Why a person cannot be used, or None: malformed, a crowd, without any label, or a box beside the picture."""
+def coco_annotation(
+    person: CocoPerson | Malformed,
+    picture: Picture | None,
+    provenance: Provenance,
+    names: tuple[str, ...],
+    *,
+    has_fit: bool = False,
+) -> Annotation | Reject:
+    """A person with the points called `names` and no body, or why there is none: malformed, a crowd, neither labelled
+    points nor a fit, or a box without area in the picture. The picture is `provenance.image_path`, EXIF ignored."""
     if isinstance(person, Malformed):
         return Reject(reason="malformed", provenance=provenance, detail=person.why)
     if picture is None:
@@ -160,11 +167,19 @@ def unusable(
     if not person.has_points and not has_fit:
         return Reject(reason="no-keypoints", provenance=provenance)
     if person.xywh_px is not None:
-        box = person.xywh_px if picture.size_px is None else clip_to_image(person.xywh_px, picture.size_px)
-        if area(box) <= 0:
+        inside = person.xywh_px if picture.size_px is None else clip_to_image(person.xywh_px, picture.size_px)
+        if area(inside) <= 0:
             numbers = dict(zip("xywh", map(float, person.xywh_px), strict=True))
             return Reject(reason="empty-box", provenance=provenance, numbers=numbers)
-    return None
+    return Annotation(
+        provenance=provenance,
+        image=ImageSource(path=provenance.image_path, orientation=1),
+        camera=Camera(),
+        boxes=Boxes() if person.xywh_px is None else Boxes(person_xywh_px=box(person.xywh_px), person_origin="dataset"),
+        body=None,
+        keypoints2d=(NamedPoints(names=names, values=person.points, origin="annotated"),),
+        image_size_px=picture.size_px,
+    )
 
 
 def existing(reader: Reader, *candidates: str) -> str:

@@ -10,16 +10,17 @@ People of the annotation file without an entry have no fit.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from harmonize.annotation import RawBody
+from harmonize.annotation import Annotation, RawBody, Reject
 from harmonize.raw.jsons import iter_json_entries
+from harmonize.readers.coco_people import CocoPerson, Malformed, Picture, coco_annotation
 from harmonize.readers.fields import MalformedRecord, entries, floats, pinhole
-from harmonize.record import Array, Camera
+from harmonize.record import Array, Camera, Provenance
 
 FitModel = Literal["smpl", "smplx"]
 
@@ -93,3 +94,19 @@ def fit_body(fit: BodyFit) -> RawBody:
 def fit_camera(fit: BodyFit) -> Camera:
     """The fit's virtual camera."""
     return pinhole(fit.values[-4:-2], fit.values[-2:], is_calibrated=False)
+
+
+def annotation_with_fit(
+    person: CocoPerson | Malformed,
+    picture: Picture | None,
+    fit: BodyFit | str | None,
+    provenance: Provenance,
+    names: tuple[str, ...],
+) -> Annotation | Reject:
+    """A person of a COCO-style file, whose points are called `names`, with the fit of that annotation id, if any."""
+    found = coco_annotation(person, picture, provenance, names, has_fit=isinstance(fit, BodyFit))
+    if isinstance(found, Reject) or fit is None:
+        return found
+    if isinstance(fit, str):
+        return Reject(reason="malformed", provenance=provenance, detail=fit)
+    return replace(found, body=fit_body(fit), camera=fit_camera(fit))
