@@ -17,6 +17,7 @@ from harmonize.readers.mscoco import Mscoco
 from harmonize.readers.muco_3dhp import Muco3dhp
 from harmonize.readers.pw3d import Pw3d
 from harmonize.readers.rich import Rich
+from harmonize.readers.synbody import Synbody
 from harmonize.readers.ubody import Ubody
 
 READERS: dict[str, type[Reader]] = {
@@ -33,6 +34,7 @@ READERS: dict[str, type[Reader]] = {
     "muco_3dhp": Muco3dhp,
     "pw3d": Pw3d,
     "rich": Rich,
+    "synbody": Synbody,
     "ubody": Ubody,
 }
 
