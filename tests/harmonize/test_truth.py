@@ -198,7 +198,12 @@ BREAKS = (flip_axes, mirror, swap_hand_mean, drop_pelvis_offset, transpose_rotat
 
 
 def concerns(break_it: Any, body: RawBody) -> bool:
-    """Whether a body has the convention at all. A half turn is its own transpose."""
+    """Whether a body has the convention at all. A half turn is its own transpose; a camera that is the frame's own
+    origin has no offset to mirror, and no rotation to get wrong."""
+    if body.to_cam is not None and break_it is mirror and abs(body.to_cam.transl_m[0]) < 1e-6:
+        return False
+    if body.to_cam is not None and break_it is drop_pelvis_offset and np.allclose(body.to_cam.rotmat, np.eye(3)):
+        return False
     if break_it is transpose_rotation:
         return body.to_cam is None or not np.allclose(body.to_cam.rotmat, body.to_cam.rotmat.T)
     if break_it is swap_hand_mean and body.hands == "absent":

@@ -1,0 +1,134 @@
+"""RICH, PROX and EgoBody: layout and truth, by the descriptions of the datasets and with the plain libraries alone."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from harmonize.bodies import BodyBatch
+from harmonize.miniatures import MINIATURES
+
+SAME_MM = 0.02
+SHAPES = {
+    "betas": (1, 10),
+    "global_orient": (1, 3),
+    "transl": (1, 3),
+    "body_pose": (1, 63),
+    "left_hand_pose": (1, 12),
+    "right_hand_pose": (1, 12),
+    "jaw_pose": (1, 3),
+    "leye_pose": (1, 3),
+    "reye_pose": (1, 3),
+    "expression": (1, 10),
+}
+SMPL_SHAPES = {"transl": (1, 3), "global_orient": (1, 3), "betas": (1, 10), "body_pose": (1, 69)}
+
+
+def mesh_of(standin: Any, fit: dict[str, Any], gender: str) -> np.ndarray:
+    """The mesh in the pickle's frame: hands by the first 12 rows of the model file's own components, plus its mean."""
+    if fit["body_pose"].shape == (1, 69):
+        assert {key: fit[key].shape for key in SMPL_SHAPES} == SMPL_SHAPES
+        kind = "smpl"
+        pose = np.concatenate([fit["global_orient"], fit["body_pose"]], 1)
+    else:
+        assert {key: fit[key].shape for key in SHAPES} == SHAPES
+        kind = "smplx"
+        model = np.load(standin.root / "smplx" / f"SMPLX_{gender.upper()}.npz")
+        hands = [
+            fit[f"{side}_hand_pose"] @ model[f"hands_components{side[0]}"][:12] + model[f"hands_mean{side[0]}"]
+            for side in ("left", "right")
+        ]
+        names = ("global_orient", "body_pose", "jaw_pose", "leye_pose", "reye_pose")
+        pose = np.concatenate([*[fit[name] for name in names], *hands], 1)
+    batch = BodyBatch(
+        pose_aa=pose.reshape(1, -1, 3).astype(np.float32),
+        betas=fit["betas"],
+        transl_m=fit["transl"],
+        expression=fit.get("expression"),
+    )
+    return np.asarray(standin.get(kind, gender).vertices(batch)[0], np.float64)
+
+
+def assert_same(mesh: np.ndarray, person: Any) -> None:
+    assert 1000 * np.abs(mesh - person.vertices_cam_m).max() < SAME_MM, person.identity
+
+
+def numbers(xml: str, name: str) -> np.ndarray:
+    found = re.search(rf"<{name} .*?<data>(.*?)</data>", xml, re.DOTALL)
+    assert found is not None
+    return np.array(found.group(1).split(), float)
+
+
+@pytest.mark.parametrize("name", ["rich"])
+def test_one_seed_gives_one_miniature(name: str, miniature: Any, tmp_path: Path) -> None:
+    root, truth = miniature(name)
+    again = MINIATURES[name](tmp_path)
+    files = sorted(path.relative_to(root) for path in root.rglob("*") if path.is_file())
+    assert files == sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
+    assert sum((root / file).stat().st_size for file in files) < 4e6
+    assert [file for file in files if (root / file).read_bytes() != (tmp_path / file).read_bytes()] == []
+    assert [person.identity for person in truth.people] == [person.identity for person in again.people]
+    kept = Counter(person.form for person in truth.people if person.is_kept)
+    assert max(kept.values()) <= 12
+
+
+def test_rich_layout(miniature: Any, standin: Any) -> None:
+    root, truth = miniature("rich")
+    genders = json.loads((root / "resource/gender.json").read_text())
+    types = json.loads((root / "resource/imgext.json").read_text())
+    assert {path.parts[-2] for path in root.glob("val_body/*/*/*.pkl")} == {"00310"}
+    assert not (root / "bodies/val").exists()
+    rows: dict[str, list[str]] = {}
+    for split in ("train", "val", "test"):
+        header, *lines = (root / f"resource/meta/{split}.txt").read_text().splitlines()
+        assert header.startswith("sequence_name\tcapture_name\tscan_name\tid\tmoving_cam\tgender\t")
+        for line in lines:
+            row = dict(zip(header.split("\t"), line.split("\t"), strict=True))
+            assert row["id"] in row["sequence_name"].split("_")[1:-1]
+            assert row["gender"] == genders[str(int(row["id"]))]
+            rows.setdefault(row["sequence_name"], []).append(row["view_id"])
+    assert Counter(len(views) for views in rows.values()) == {2: 2, 1: 2}
+    distortions, pictured = set(), set()
+    for person in truth.people:
+        sequence, _, camera = person.sequence.rpartition("/")
+        view = int(camera.removeprefix("cam_"))
+        scene = sequence.split("_")[0]
+        assert view in map(int, rows[sequence][0].split(","))
+        fit = root / f"bodies/{person.split}/{sequence}/{person.frame}/{person.person}.pkl"
+        if person.split == "val":
+            fit = root / f"val_body/{sequence}/{person.frame}/{person.person}.pkl"
+        gender = genders[str(int(person.person))]
+        assert gender == person.gender
+        xml = (root / f"scan_calibration/{scene}/calibration/{view:03d}.xml").read_text()
+        pose, lens = numbers(xml, "CameraMatrix").reshape(3, 4), numbers(xml, "Distortion")
+        if view == 0:
+            np.testing.assert_allclose(pose, np.eye(3, 4), atol=1e-12)
+        mesh = mesh_of(standin, pickle.loads(fit.read_bytes()), gender)
+        assert_same(mesh @ pose[:, :3].T + pose[:, 3], person)
+        inner = numbers(xml, "Intrinsics")
+        np.testing.assert_allclose(inner[[0, 4, 2, 5]], [*person.focal_px, *person.principal_point_px])
+        np.testing.assert_allclose(lens, person.distortion[:5])
+        distortions.add(len(lens))
+        name = f"{sequence}/{camera}/{person.frame}_{view:02d}"
+        above = "val" if person.split == "val" else f"images/{person.split}"
+        assert person.image_path.rpartition(".")[0] == f"{above}/{name}"
+        assert (root / person.image_path).exists() == (person.reject_hint != "image-missing")
+        if person.is_kept:
+            with Image.open(root / person.image_path) as picture:
+                pictured.add((picture.format.lower(), types[scene], picture.size[0] > picture.size[1]))
+    assert distortions == {5}
+    assert {stored for stored, _, _ in pictured} == {"bmp", "png", "jpeg"}
+    assert {"jpeg", "bmp"} in [{stored, stated} for stored, stated, _ in pictured], "a release beside the table"
+    assert {is_wide for _, _, is_wide in pictured} == {True, False}
+    assert not (root / "scan_calibration/Pavallion/calibration/002.xml").exists()
+    assert list(root.glob("images/train/Pavallion_018_plankjack/cam_02/*.png"))
+    assert [path.name for path in root.glob("bodies/train/ParkingLot1_004_005_*/00150/*")] == ["004.pkl"]
+    assert len(list(root.glob("human_scene_contact/*/*/*/*.pkl"))) == 1
