@@ -10,6 +10,7 @@ from harmonize.miniatures.crowdpose import write_crowdpose
 from harmonize.miniatures.h36m import write_h36m
 from harmonize.miniatures.humandata import write_humandata
 from harmonize.miniatures.imar import write_chi3d, write_fit3d, write_humansc3d
+from harmonize.miniatures.mpii import write_mpii
 from harmonize.miniatures.mscoco import write_mscoco
 from harmonize.miniatures.muco_3dhp import write_muco_3dhp
 from harmonize.miniatures.pw3d import write_pw3d
@@ -28,6 +29,7 @@ MINIATURES: dict[str, Callable[..., Truth]] = {
     "h36m": write_h36m,
     "humandata": write_humandata,
     "humansc3d": write_humansc3d,
+    "mpii": write_mpii,
     "mscoco": write_mscoco,
     "muco_3dhp": write_muco_3dhp,
     "pw3d": write_pw3d,

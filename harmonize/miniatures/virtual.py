@@ -24,6 +24,7 @@ from harmonize.miniatures.world import (
     model_of,
     moved,
     project,
+    random_person,
     rest_pelvis_of,
     vertices_of,
 )
@@ -75,6 +76,31 @@ def view(
     Such fits have no eyes: the eyes of the person are set straight.
     """
     upright, around_pelvis = facing(rng, models, person)
+    return placed(models, upright, around_pelvis, size, middle_x_px, top_px, height_px)
+
+
+def twin(rng: np.random.Generator, models: BodyModels, seen: View, size: tuple[int, int]) -> View:
+    """Another fit, with SMPL, of the same person: the same rotations, another shape, about the same place."""
+    pose = np.zeros((24, 3))
+    pose[:22] = seen.person.pose_aa[:22]
+    person = replace(random_person(rng, "smpl", "neutral"), pose_aa=pose)
+    upright = replace(person, transl_m=-rest_pelvis_of(models, person))
+    outline = tight_box(project(seen.vertices_cam_m, seen.focal_px, seen.principal_point_px))
+    x, y, width, height = outline
+    return placed(models, upright, vertices_of(models, upright), size, x + width / 2, y, height)
+
+
+def placed(
+    models: BodyModels,
+    upright: Person,
+    around_pelvis: Floats,
+    size: tuple[int, int],
+    middle_x_px: float,
+    top_px: float,
+    height_px: float,
+) -> View:
+    """The person of a camera frame, whose vertices (V, 3) have the pelvis at the origin, moved to where the picture
+    shows them at the given place."""
     low, high = around_pelvis.min(0), around_pelvis.max(0)
     px_per_m = height_px / (high[1] - low[1])
     target = np.array([middle_x_px - (low[0] + high[0]) / 2 * px_per_m, top_px - low[1] * px_per_m])
