@@ -13,6 +13,7 @@ from harmonize.readers.gta_human2 import GtaHuman2
 from harmonize.readers.h36m import H36m
 from harmonize.readers.humandata import HumanData
 from harmonize.readers.humansc3d import Humansc3d
+from harmonize.readers.mpii import Mpii
 from harmonize.readers.mscoco import Mscoco
 from harmonize.readers.muco_3dhp import Muco3dhp
 from harmonize.readers.pw3d import Pw3d
@@ -30,6 +31,7 @@ READERS: dict[str, type[Reader]] = {
     "h36m": H36m,
     "humandata": HumanData,
     "humansc3d": Humansc3d,
+    "mpii": Mpii,
     "mscoco": Mscoco,
     "muco_3dhp": Muco3dhp,
     "pw3d": Pw3d,
