@@ -169,4 +169,4 @@ def test_mpii_mat(miniature: Any) -> None:
                     assert np.hypot(point.x - 1 - joint[0], point.y - 1 - joint[1]) < 4
     assert not people
     assert {-1, 0, 1, 2, 3} == set(rows)
-    assert visible == {"0", "1", "[]"}
+    assert visible == {"0", "0.0", "1", "1.0", "[]"}
