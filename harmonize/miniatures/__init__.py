@@ -13,6 +13,7 @@ from harmonize.miniatures.imar import write_chi3d, write_fit3d, write_humansc3d
 from harmonize.miniatures.mpii import write_mpii
 from harmonize.miniatures.mscoco import write_mscoco
 from harmonize.miniatures.muco_3dhp import write_muco_3dhp
+from harmonize.miniatures.prox import write_prox
 from harmonize.miniatures.pw3d import write_pw3d
 from harmonize.miniatures.rich import write_rich
 from harmonize.miniatures.truth import TruePerson, Truth
@@ -32,6 +33,7 @@ MINIATURES: dict[str, Callable[..., Truth]] = {
     "mpii": write_mpii,
     "mscoco": write_mscoco,
     "muco_3dhp": write_muco_3dhp,
+    "prox": write_prox,
     "pw3d": write_pw3d,
     "rich": write_rich,
     "ubody": write_ubody,

@@ -110,6 +110,8 @@ def test_the_picture_shows_people_where_the_truth_says(name: str, miniature: Any
         pixels = np.asarray(open_picture(root, person.image_path).convert("L"), float)
         if pixels.shape != person.image_size_px[::-1]:
             pixels = np.rot90(pixels, -1)  # lying portrait pictures come upright by a quarter turn clockwise
+        if "mirrored" in person.note:
+            pixels = pixels[:, ::-1]
         gradient = np.maximum(np.abs(np.diff(pixels, axis=0))[:, :-1], np.abs(np.diff(pixels, axis=1))[:-1])
         faces = standin.get(person.kind, person.gender).faces
         mesh = bent(person.vertices_cam_m, person.distortion)

@@ -67,7 +67,7 @@ def numbers(xml: str, name: str) -> np.ndarray:
     return np.array(found.group(1).split(), float)
 
 
-@pytest.mark.parametrize("name", ["rich"])
+@pytest.mark.parametrize("name", ["prox", "rich"])
 def test_one_seed_gives_one_miniature(name: str, miniature: Any, tmp_path: Path) -> None:
     root, truth = miniature(name)
     again = MINIATURES[name](tmp_path)
@@ -132,3 +132,66 @@ def test_rich_layout(miniature: Any, standin: Any) -> None:
     assert list(root.glob("images/train/Pavallion_018_plankjack/cam_02/*.png"))
     assert [path.name for path in root.glob("bodies/train/ParkingLot1_004_005_*/00150/*")] == ["004.pkl"]
     assert len(list(root.glob("human_scene_contact/*/*/*/*.pkl"))) == 1
+
+
+def test_prox_layout(miniature: Any, standin: Any) -> None:
+    root, truth = miniature("prox")
+    women = {162, 3452, 159, 3403}
+    focal, centre = (1060.53, 1060.38), (951.30, 536.77)
+    seen, num_passed = Counter[str](), 0
+    for person in truth.people:
+        recording, scene = person.sequence, person.sequence.split("_")[0]
+        folder = root / f"prox_{person.split}_dataset"
+        fits = {"qualitative": "PROXD", "quantitative": "fittings/mosh"}[person.split]
+        assert re.fullmatch(r"s001_frame_\d{5}__00\.00\.\d\d\.\d{3}", person.frame)
+        data = (folder / fits / recording / "results" / person.frame / "000.pkl").read_bytes()
+        assert data[:2] == b"\x80\x02"
+        if person.split == "quantitative":
+            with pytest.raises(UnicodeDecodeError):
+                pickle.loads(data)
+        fit = pickle.loads(data, encoding="latin1")
+        gender = "female" if int(recording.split("_")[1]) in women else "male"
+        assert gender == person.gender
+        mesh = mesh_of(standin, fit, gender)
+        cam2world = np.array(json.loads((folder / f"cam2world/{scene}.json").read_text()))
+        if person.split == "quantitative":
+            vicon2scene = np.array(json.loads((folder / "vicon2scene.json").read_text()))
+            to_cam = np.linalg.inv(cam2world) @ vicon2scene
+            mesh = mesh @ to_cam[:3, :3].T + to_cam[:3, 3]
+        else:
+            assert fit["pose_embedding"].shape == (1, 32)
+            assert fit["camera_rotation"].shape == (1, 3, 3)
+        assert_same(mesh, person)
+        up = cam2world[:3, :3] @ (person.joints_cam_m[15] - person.joints_cam_m[0])
+        assert up[2] > 0.4, "the scene's z points up"
+        np.testing.assert_allclose([*person.focal_px, *person.principal_point_px], [*focal, *centre])
+        assert person.image_path == f"{folder.name}/recordings/{recording}/Color/{person.frame}.jpg"
+        assert (root / person.image_path).exists() == person.is_kept
+        seen[gender] += 1
+        path = folder / f"keypoints/{recording}/{person.frame}_keypoints.json"
+        if not path.exists():
+            seen["no file"] += 1
+            continue
+        people = json.loads(path.read_text())["people"]
+        seen[f"{len(people)} found"] += 1
+        if people:
+            points = np.reshape([one["pose_keypoints_2d"] for one in people], (-1, 25, 3))
+            assert len(people[0]["face_keypoints_2d"]) == 210
+            assert len(people[0]["hand_left_keypoints_2d"]) == len(people[0]["hand_right_keypoints_2d"]) == 63
+            named = [person.joint_names.index(f"{side}_wrist") for side in ("right", "left")]
+            off = np.linalg.norm(points[:, [4, 7], :2] - person.joints_px[named], axis=2).min(1)  # few points are missing
+            assert (off < 15).tolist() == [False] * (len(people) - 1) + [True], "of the picture the right way round"
+            num_passed += len(people) - 1
+    assert seen == {
+        "male": 8,
+        "female": 5,
+        "no file": 1,
+        "0 found": 1,
+        "1 found": 9,
+        "2 found": 2,
+    }
+    assert num_passed == 2
+    pictures = {path.stem for path in root.glob("*/recordings/*/Color/*.jpg")}
+    fitted = {path.parent.name for path in root.rglob("000.pkl")}
+    assert len(pictures) == 13
+    assert fitted <= pictures | {"s001_frame_00003__00.00.00.095"}
