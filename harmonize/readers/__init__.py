@@ -14,6 +14,7 @@ from harmonize.readers.h36m import H36m
 from harmonize.readers.humandata import HumanData
 from harmonize.readers.humansc3d import Humansc3d
 from harmonize.readers.mpii import Mpii
+from harmonize.readers.mpi_inf_3dhp import MpiInf3dhp
 from harmonize.readers.mscoco import Mscoco
 from harmonize.readers.muco_3dhp import Muco3dhp
 from harmonize.readers.pw3d import Pw3d
@@ -32,6 +33,7 @@ READERS: dict[str, type[Reader]] = {
     "humandata": HumanData,
     "humansc3d": Humansc3d,
     "mpii": Mpii,
+    "mpi_inf_3dhp": MpiInf3dhp,
     "mscoco": Mscoco,
     "muco_3dhp": Muco3dhp,
     "pw3d": Pw3d,

@@ -37,15 +37,15 @@ from typing import ClassVar
 
 import numpy as np
 
-from harmonize.annotation import Annotation, ImageSource, NamedPoints, Reject, VideoFrame
+from harmonize.annotation import Annotation, ImageSource, Reject, VideoFrame
 from harmonize.errors import RawLayoutError
 from harmonize.geometry.boxes import scaled
 from harmonize.keypoints import convention
 from harmonize.readers.base import Reader, Unit
-from harmonize.readers.fields import Floats, MalformedRecord, box, concerns_file, with_confidence
+from harmonize.readers.fields import Floats, MalformedRecord, box, concerns_file
 from harmonize.readers.h36m_official import CAMERAS, metadata, positions
-from harmonize.readers.h36m_release import Row, Subject, smpl_subject, smplx_subject
-from harmonize.readers.world_fits import WorldCamera, world_body
+from harmonize.readers.world_fits import WorldCamera, measured_points, projected_points, world_body
+from harmonize.readers.world_release import Layout, Release, Row, release_reader
 from harmonize.record import Array, BodyKind, Boxes, Provenance
 
 SUBJECTS = {"train": (1, 5, 6, 7, 8), "test": (9, 11)}
@@ -58,6 +58,9 @@ MAX_LENS_DIFFERENCE_PX = 0.1
 _NAMES = convention("h36m_mmpose_17").names
 _SEQUENCE = re.compile(r"s_(\d\d)_act_(\d\d)_subact_(\d\d)_ca_(\d\d)")
 _METADATA = "metadata.xml"
+_LAYOUT = Layout(("action_idx", "subaction_idx", "cam_idx"), 1, "f", "c")
+_MODELS: dict[str, BodyKind] = {"neuralannot": "smplx", "neuralannot_smpl": "smpl"}
+_RELEASES = {form: release_reader(_LAYOUT, model) for form, model in _MODELS.items()}
 
 
 class H36m(Reader):
@@ -101,16 +104,14 @@ class H36m(Reader):
     # The parsed release.
 
     def _release_files(self, subject: int) -> tuple[str, ...]:
-        model = "SMPL" if self.form == "neuralannot_smpl" else "SMPLX"
-        kinds = ("data", "camera", "joint_3d", f"{model}_NeuralAnnot")
+        kinds = ("data", "camera", "joint_3d", f"{_MODELS[self.form].upper()}_NeuralAnnot")
         files = tuple(f"annotations/Human36M_subject{subject}_{kind}.json" for kind in kinds)
         for file in files:
             self.require(file)
         return files
 
-    def _subject(self, files: tuple[str, ...]) -> Subject:
-        build = smpl_subject if self.form == "neuralannot_smpl" else smplx_subject
-        return build(*(self.root / file for file in files))
+    def _subject(self, files: tuple[str, ...]) -> Release:
+        return _RELEASES[self.form](*(self.root / file for file in files))
 
     def _release_units(self, split: str) -> list[Unit]:
         there = [n for n in SUBJECTS[split] if (self.root / f"annotations/Human36M_subject{n}_data.json").is_file()]
@@ -134,21 +135,19 @@ class H36m(Reader):
         shift = SHIFT_M if number == 9 and (action, subaction) in SHIFTED.values() else np.zeros(3)
         is_corrupt = (number, (action, subaction)) == (CORRUPT[0], CORRUPT[3]) and camera == 1
         rows = subject.rows[action, subaction, camera]
-        lens = subject.cameras.get(camera, f"camera {camera}: expected, found none")
-        joints = {row.picture.frame: subject.joints_m.get((action, subaction, row.picture.frame)) for row in rows}
+        lens = subject.camera((action, subaction, camera))
         distortion = None
         if isinstance(lens, WorldCamera):
-            seen = [one for one in joints.values() if one is not None and not isinstance(one, str)]
+            seen = [points for points, _ in map(subject.of_frame, rows) if isinstance(points, np.ndarray)]
             lens = with_meant_translation(lens, np.array(seen).reshape(-1, 3), rows[0].picture.size_px)
             distortion = self._lens(lens, camera)
         for row in rows:
             frame = row.picture.frame
-            fit = subject.fits.get((action, subaction, frame))
+            points, fit = subject.of_frame(row)
             file = row.picture.file_name
             path = f"images/{file}" if "/" in file else f"images/{unit.id}/{file}"
             origin = "capture" if fit is None or isinstance(fit, str) else "neuralannot"
             provenance = self._provenance(split, unit, unit.id, frame + 1, f"id={row.id}", path, origin)
-            points = joints[frame]
             problem = next((item for item in (row.why, lens, points, fit) if isinstance(item, str) and item), None)
             counted = re.search(r"(\d{1,9})\D*$", PurePosixPath(file).name)
             if problem is None and (counted is None or int(counted[1]) != frame + 1):
@@ -186,9 +185,8 @@ class H36m(Reader):
         shift: Floats,
         distortion: Floats | None,
     ) -> Annotation:
-        model: BodyKind = "smpl" if self.form == "neuralannot_smpl" else "smplx"
         given = None if points is None else camera.to_cam(points + shift)
-        is_shifted = bool(shift.any())
+        is_shifted, visible = bool(shift.any()), 1.0 if row.visible is None else row.visible
         person_box = np.zeros(5, np.float32)
         if row.box_xywh is not None and not is_shifted:
             person_box = scaled(box(row.box_xywh), 1 / JSON_BOX_PADDING)
@@ -197,9 +195,11 @@ class H36m(Reader):
             image=ImageSource(path=provenance.image_path, orientation=1),
             camera=camera.record(distortion),
             boxes=Boxes(person_xywh_px=person_box, person_origin="dataset" if person_box[4] else "none"),
-            body=None if fit is None else world_body(fit, model, camera, shift),
-            keypoints2d=() if given is None else (_projected(camera.project(given, distortion), row.visible),),
-            keypoints3d=None if given is None else _measured(given),
+            body=None if fit is None else world_body(fit, _MODELS[self.form], camera, shift),
+            keypoints2d=()
+            if given is None
+            else (projected_points(_NAMES, camera.project(given, distortion), visible),),
+            keypoints3d=None if given is None else measured_points(_NAMES, given),
             image_size_px=row.picture.size_px,
         )
 
@@ -271,8 +271,8 @@ class H36m(Reader):
                 camera=record,
                 boxes=Boxes(),
                 body=None,
-                keypoints2d=(_projected(pixels[frame], None),),
-                keypoints3d=_measured(points[frame]),
+                keypoints2d=(projected_points(_NAMES, pixels[frame]),),
+                keypoints3d=measured_points(_NAMES, points[frame]),
             )
 
 
@@ -285,12 +285,3 @@ def with_meant_translation(camera: WorldCamera, joints_m: Floats, size_px: tuple
             pixels = one.project(one.to_cam(joints_m))
             shares.append(((pixels >= 0) & (pixels < np.array(size_px))).all(axis=-1).sum())
     return centred if shares[1] > shares[0] else camera
-
-
-def _measured(points_cam_m: Floats) -> NamedPoints:
-    return NamedPoints(names=_NAMES, values=with_confidence(points_cam_m), origin="measured")
-
-
-def _projected(pixels: Floats, visible: Floats | None) -> NamedPoints:
-    confidence = np.isfinite(pixels).all(axis=1) * (1.0 if visible is None else np.clip(visible, 0.0, 1.0))
-    return NamedPoints(names=_NAMES, values=np.column_stack([np.nan_to_num(pixels), confidence]), origin="projected")

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from harmonize.annotation import RawBody, RigidTransform
+from harmonize.annotation import NamedPoints, RawBody, RigidTransform
 from harmonize.geometry.cameras import project
-from harmonize.readers.fields import Floats, MalformedRecord, floats, shaped
+from harmonize.readers.fields import Floats, MalformedRecord, floats, shaped, with_confidence
 from harmonize.record import Array, BodyKind, Camera
 
 MM = 1000.0
@@ -86,7 +86,7 @@ def world_fit(entry: Any, model: BodyKind) -> Array:
     return np.concatenate([floats(entry, key, size) for key, size in parts]).astype(np.float32)
 
 
-def world_body(fit: Array, model: BodyKind, camera: WorldCamera, offset_m: Floats) -> RawBody:
+def world_body(fit: Array, model: BodyKind, camera: WorldCamera, offset_m: Floats | float = 0.0) -> RawBody:
     """The body of an entry seen by a camera; `offset_m` (3,) is added to its place in the world."""
     pose = np.zeros((_NUM_JOINTS[model], 3))
     given = fit[:-13].reshape(-1, 3)
@@ -110,6 +110,17 @@ def world_joints(entry: Any) -> Array:
         MalformedRecord: they are not numbers, or another number of them.
     """
     return (shaped(entry, "joints", 17, 3) / MM).astype(np.float32)
+
+
+def measured_points(names: tuple[str, ...], points_cam_m: Floats) -> NamedPoints:
+    """Joints (K, 3) of the camera frame, as the dataset measured them."""
+    return NamedPoints(names=names, values=with_confidence(points_cam_m), origin="measured")
+
+
+def projected_points(names: tuple[str, ...], points_px: Floats, confidence: Floats | float = 1.0) -> NamedPoints:
+    """Projections (K, 2) of measured joints; those behind the camera (NaN) have no confidence."""
+    known = np.isfinite(points_px).all(axis=1) * np.clip(confidence, 0.0, 1.0)
+    return NamedPoints(names=names, values=np.column_stack([np.nan_to_num(points_px), known]), origin="projected")
 
 
 def nested(entry: Any, name: str, depth: int) -> Iterator[tuple[tuple[int, ...], Any]]:
