@@ -7,6 +7,7 @@ from collections.abc import Callable
 from harmonize.miniatures.agora import write_agora
 from harmonize.miniatures.bedlam import write_bedlam
 from harmonize.miniatures.crowdpose import write_crowdpose
+from harmonize.miniatures.gta_human2 import write_gta_human2
 from harmonize.miniatures.h36m import write_h36m
 from harmonize.miniatures.humandata import write_humandata
 from harmonize.miniatures.imar import write_chi3d, write_fit3d, write_humansc3d
@@ -27,6 +28,7 @@ MINIATURES: dict[str, Callable[..., Truth]] = {
     "chi3d": write_chi3d,
     "crowdpose": write_crowdpose,
     "fit3d": write_fit3d,
+    "gta_human2": write_gta_human2,
     "h36m": write_h36m,
     "humandata": write_humandata,
     "humansc3d": write_humansc3d,

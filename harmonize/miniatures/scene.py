@@ -122,9 +122,9 @@ def hidden_percent(
 
 
 def write_picture(path: Path, picture: Picture) -> None:
-    """A .jpg (quality 92, 4:2:0) or .png, as the name says; folders are made."""
+    """A .jpg or .jpeg (quality 92, 4:2:0), .png or .bmp, as the name says; folders are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".jpg":
+    if path.suffix in (".jpg", ".jpeg"):
         path.write_bytes(
             simplejpeg.encode_jpeg(np.ascontiguousarray(picture), quality=JPEG_QUALITY, colorsubsampling="420")
         )
