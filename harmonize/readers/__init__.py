@@ -13,8 +13,8 @@ from harmonize.readers.gta_human2 import GtaHuman2
 from harmonize.readers.h36m import H36m
 from harmonize.readers.humandata import HumanData
 from harmonize.readers.humansc3d import Humansc3d
-from harmonize.readers.mpii import Mpii
 from harmonize.readers.mpi_inf_3dhp import MpiInf3dhp
+from harmonize.readers.mpii import Mpii
 from harmonize.readers.mscoco import Mscoco
 from harmonize.readers.muco_3dhp import Muco3dhp
 from harmonize.readers.pw3d import Pw3d
