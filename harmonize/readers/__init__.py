@@ -8,6 +8,8 @@ from harmonize.readers.base import Reader
 from harmonize.readers.bedlam import Bedlam
 from harmonize.readers.chi3d import Chi3d
 from harmonize.readers.crowdpose import Crowdpose
+from harmonize.readers.egobody_egoset import EgobodyEgoset
+from harmonize.readers.egobody_mvset import EgobodyMvset
 from harmonize.readers.fit3d import Fit3d
 from harmonize.readers.gta_human2 import GtaHuman2
 from harmonize.readers.h36m import H36m
@@ -17,16 +19,20 @@ from harmonize.readers.mpi_inf_3dhp import MpiInf3dhp
 from harmonize.readers.mpii import Mpii
 from harmonize.readers.mscoco import Mscoco
 from harmonize.readers.muco_3dhp import Muco3dhp
+from harmonize.readers.prox import Prox
 from harmonize.readers.pw3d import Pw3d
 from harmonize.readers.rich import Rich
 from harmonize.readers.synbody import Synbody
 from harmonize.readers.ubody import Ubody
+from harmonize.readers.up3d import Up3d
 
 READERS: dict[str, type[Reader]] = {
     "agora": Agora,
     "bedlam": Bedlam,
     "chi3d": Chi3d,
     "crowdpose": Crowdpose,
+    "egobody_egoset": EgobodyEgoset,
+    "egobody_mvset": EgobodyMvset,
     "fit3d": Fit3d,
     "gta_human2": GtaHuman2,
     "h36m": H36m,
@@ -36,10 +42,12 @@ READERS: dict[str, type[Reader]] = {
     "mpi_inf_3dhp": MpiInf3dhp,
     "mscoco": Mscoco,
     "muco_3dhp": Muco3dhp,
+    "prox": Prox,
     "pw3d": Pw3d,
     "rich": Rich,
     "synbody": Synbody,
     "ubody": Ubody,
+    "up3d": Up3d,
 }
 
 
