@@ -33,6 +33,27 @@ def load_hdf5(path: Path, max_bytes: int) -> dict[str, Any]:
         return {name: reader.read(file, name, 1) for name in file if not name.startswith("#")}
 
 
+def check_storage(node: Any) -> int:
+    """The bytes that an HDF5 dataset takes in memory.
+
+    Raises:
+        Refused: its data lie outside the file, need a filter that is a plugin, or are declared larger than they can be.
+    """
+    if node.external or node.is_virtual:
+        raise Refused(f"{node.name}: data outside the file")
+    dtype, creation = node.dtype, node.id.get_create_plist()
+    for at in range(creation.get_nfilters()):
+        if creation.get_filter(at)[0] not in _FILTERS:
+            raise Refused(f"{node.name}: the HDF5 filter {creation.get_filter(at)[0]}")
+    if node.chunks and math.prod(node.chunks) * dtype.itemsize > MAX_CHUNK_BYTES:
+        raise Refused(f"{node.name}: chunks of {node.chunks} {dtype}")
+    num_bytes = math.prod(node.shape) * dtype.itemsize
+    most = node.id.get_storage_size() * MAX_DEFLATE_RATIO
+    if num_bytes > most:
+        raise Refused(f"{node.name}: {num_bytes} bytes declared where the file can hold {most}")
+    return int(num_bytes)
+
+
 class _Reader:
     def __init__(self, h5py: Any, file: Any, max_bytes: int) -> None:
         self.h5py = h5py
@@ -69,23 +90,12 @@ class _Reader:
         return self.file[reference]
 
     def check(self, node: Any) -> None:
-        if node.external or node.is_virtual:
-            raise Refused(f"{node.name}: data outside the file")
-        dtype, creation = node.dtype, node.id.get_create_plist()
+        dtype = node.dtype
         is_reference = dtype == self.h5py.ref_dtype
         is_complex = dtype.names == ("real", "imag") and all(dtype[name].kind == "f" for name in dtype.names)
         if not (is_reference or is_complex or dtype.kind in "biuf"):
             raise Refused(f"{node.name}: values of type {dtype}")
-        for at in range(creation.get_nfilters()):
-            if creation.get_filter(at)[0] not in _FILTERS:
-                raise Refused(f"{node.name}: the HDF5 filter {creation.get_filter(at)[0]}")
-        if node.chunks and math.prod(node.chunks) * dtype.itemsize > MAX_CHUNK_BYTES:
-            raise Refused(f"{node.name}: chunks of {node.chunks} {dtype}")
-        num_bytes = math.prod(node.shape) * dtype.itemsize
-        most = node.id.get_storage_size() * MAX_DEFLATE_RATIO
-        if num_bytes > most:
-            raise Refused(f"{node.name}: {num_bytes} bytes declared where the file can hold {most}")
-        self.left -= num_bytes
+        self.left -= check_storage(node)
         if self.left < 0:
             raise Refused(f"values of more than {self.max_bytes} bytes")
 

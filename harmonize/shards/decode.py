@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import struct
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -53,7 +53,7 @@ class PictureHeader:
     block_px: width and height of the blocks on whose borders a JPEG can be cut; None for other formats.
     """
 
-    format: Format
+    format: Format | Literal["video frame"]
     width_px: int
     height_px: int
     exif_orientation: int
@@ -64,6 +64,12 @@ class PictureHeader:
         """Width and height of the picture as a viewer shows it under that EXIF code."""
         swapped = orientation >= 5
         return (self.height_px, self.width_px) if swapped else (self.width_px, self.height_px)
+
+
+def frame_header(pixels: Pixels, orientation: int = 1) -> PictureHeader:
+    """The header of a video's decoded frame (H, W, 3), which a viewer turns by an EXIF code."""
+    height, width = pixels.shape[:2]
+    return PictureHeader("video frame", width, height, orientation, is_cmyk=False, block_px=None)
 
 
 def read_header(data: bytes, name: str = "picture") -> PictureHeader:
@@ -108,7 +114,7 @@ def decode_rgb(data: bytes, extension: str, name: str = "picture") -> Pixels:
     if header.format != extension:
         raise RawFileError(f"{name}: expected a {extension} file, found {header.format}", file=name)
     try:
-        if header.format != "jpg":
+        if header.format in _PLUGINS:
             return _decode_with_pillow(data, header.format)
         if not header.is_cmyk:
             return np.asarray(simplejpeg.decode_jpeg(data, colorspace="RGB", strict=True), np.uint8)
@@ -119,7 +125,7 @@ def decode_rgb(data: bytes, extension: str, name: str = "picture") -> Pixels:
     return ((inks[..., :3] * inks[..., 3:] + 127) // 255).astype(np.uint8)
 
 
-def _decode_with_pillow(data: bytes, file_format: Format) -> Pixels:
+def _decode_with_pillow(data: bytes, file_format: Any) -> Pixels:
     image = _PLUGINS[file_format](io.BytesIO(data))
     if image.mode.startswith("I;16"):  # Pillow would clip 16-bit grey to 255 instead of scaling it
         return np.repeat((np.asarray(image) >> 8).astype(np.uint8)[..., None], 3, axis=2)

@@ -42,24 +42,25 @@ class HashCache:
             OSError: the file cannot be read.
         """
         state = state_of(path)
-        known = self._recall(path, state)
+        known = self.recall(path)
         if known is not None:
             return known
         digest = sha256_file(path)
         self.remember(path, state, digest)
         return digest
 
-    def remember(self, path: Path, state: State, sha256: str) -> None:
-        """Keep a hash that was computed while the file was in `state` (see `state_of`)."""
+    def remember(self, path: Path, state: State, sha256: str, member: str = "") -> None:
+        """Keep a hash that was computed while the file was in `state` (see `state_of`), or that of a member of it."""
         settled = time.time_ns() - max(state[1], state[2]) > SETTLED_S * 1e9
         if settled and state_of(path) == state:
-            values = (os.fsencode(path.absolute()), *state, sha256)
+            values = (_key(path, member), *state, sha256)
             self._execute("INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?, ?, ?)", values)
 
-    def _recall(self, path: Path, state: State) -> str | None:
+    def recall(self, path: Path, member: str = "") -> str | None:
+        """The hash of a file, or of a member of an archive, if it is known and `stat` says that nothing has changed."""
         statement = "SELECT size, mtime_ns, ctime_ns, inode, sha256 FROM hashes WHERE path = ?"
-        rows = self._execute(statement, (os.fsencode(path.absolute()),))
-        return str(rows[0][4]) if rows and tuple(rows[0][:4]) == state else None
+        rows = self._execute(statement, (_key(path, member),))
+        return str(rows[0][4]) if rows and tuple(rows[0][:4]) == state_of(path) else None
 
     def _execute(self, statement: str, values: tuple[object, ...]) -> list[tuple[object, ...]]:
         # A cache that is damaged, locked for long or on a full disk costs time, never a result.
@@ -79,6 +80,11 @@ class HashCache:
             connection.execute(_SCHEMA)
             self._local.connection, self._local.pid = connection, os.getpid()
         return connection
+
+
+def _key(path: Path, member: str) -> bytes:
+    # No path holds a NUL.
+    return os.fsencode(path.absolute()) + (b"\0" + member.encode(errors="surrogateescape") if member else b"")
 
 
 def state_of(path: Path) -> State:

@@ -19,7 +19,7 @@ import simplejpeg
 
 from harmonize.geometry import Window, crop_window
 from harmonize.shards import jpeg
-from harmonize.shards.decode import PictureHeader, Pixels, decode_rgb, read_header
+from harmonize.shards.decode import PictureHeader, Pixels, decode_rgb, frame_header, read_header
 
 __all__ = ["PictureHeader", "StoredPicture", "codecs", "decode_rgb", "read_header", "store_picture"]
 
@@ -66,7 +66,7 @@ def codecs() -> dict[str, str]:
 
 
 def store_picture(
-    data: bytes,
+    data: bytes | Pixels,
     *,
     box_xywh_px: npt.ArrayLike | None,
     orientation: int | None,
@@ -81,7 +81,7 @@ def store_picture(
     possible the picture is encoded. Metadata is left behind unless the file is copied as it is.
 
     Args:
-        data: the source file.
+        data: the source file, or the pixels (H, W, 3) of a video's frame.
         box_xywh_px: (4,) or (5,) person box in the oriented picture; only needed for mode "crop".
         orientation: EXIF code that overrides the file's own; None takes the file's.
         mode: "crop", or "full" for the whole picture, copied byte for byte where it needs no turn.
@@ -93,13 +93,13 @@ def store_picture(
         RecordError: the box is empty or outside the picture.
         ValueError: mode "crop" without a box.
     """
-    header = read_header(data, name)
+    header = read_header(data, name) if isinstance(data, bytes) else frame_header(data)
     code = header.exif_orientation if orientation is None else orientation
     size = header.oriented_size_px(code)
     if mode == "full":
         window = required = (0, 0, *size)
         upright = code == 1 and header.exif_orientation == 1
-        if upright and header.format in _STORED_AS_THEY_ARE and not header.is_cmyk:
+        if upright and isinstance(data, bytes) and header.format in _STORED_AS_THEY_ARE and not header.is_cmyk:
             _decoded(data, header.format, name)
             return StoredPicture(data, header.format, window, size, code, "copied", "")
     elif box_xywh_px is None:
@@ -107,8 +107,8 @@ def store_picture(
     else:
         window, required = crop_window(box_xywh_px, size, context), _pixels_of(box_xywh_px, size)
 
-    if header.format != "jpg":
-        reason = f"the source is {header.format}"
+    if not isinstance(data, bytes) or header.format != "jpg":
+        reason = f"the source is a {header.format}"
     elif header.is_cmyk:
         reason = "the source is CMYK, which common decoders do not turn into RGB"
     else:
@@ -120,7 +120,8 @@ def store_picture(
             method: Method = "lossless-crop" if code == 1 and mode == "crop" else "lossless-transform"
             return StoredPicture(stored, "jpg", kept, size, code, method, "")
     x, y, width, height = window
-    pixels = _turned(_decoded(data, header.format, name), code)[y : y + height, x : x + width]
+    source = _decoded(data, header.format, name) if isinstance(data, bytes) else data
+    pixels = _turned(source, code)[y : y + height, x : x + width]
     detail = f"encoded once, quality {JPEG_QUALITY} 4:4:4: {reason}"
     return StoredPicture(_encode(pixels), "jpg", window, size, code, "encoded", detail)
 

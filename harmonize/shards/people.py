@@ -6,7 +6,7 @@ and wherever a task runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from harmonize.annotation import Annotation, Reject
@@ -18,7 +18,7 @@ from harmonize.geometry import to_crop
 from harmonize.layout import encode
 from harmonize.readers.base import Reader, Unit, make_key
 from harmonize.record import Instance, Provenance
-from harmonize.shards.images import StoredPicture, read_header, store_picture
+from harmonize.shards.images import StoredPicture, store_picture
 from harmonize.shards.index import StagedReject
 from harmonize.shards.pictures import Pictures, SourcePicture, UnusablePictureError
 from harmonize.shards.plan import IngestOptions
@@ -98,14 +98,14 @@ def _with_size(annotation: Annotation, pictures: Pictures, options: IngestOption
     Where annotations alone are wanted, a picture that is not at hand leaves the size open.
     """
     try:
-        picture = pictures.get(annotation.image.path)
+        picture = pictures.get(annotation.image)
     except UnusablePictureError as error:
         if options.images == "none" and error.reason == MISSING:
             return annotation
-        return _refused(annotation.provenance, annotation, error.reason, error.detail)
+        return _refused(annotation.provenance, annotation, error.reason, error.detail, error.numbers)
     provenance = _seen(annotation.provenance, annotation, picture)
     try:
-        header = read_header(picture.data, annotation.image.path)
+        header = picture.header(annotation.image.name)
     except RawFileError as error:
         return _refused(provenance, annotation, "image-damaged", str(error))
     orientation = annotation.image.orientation or header.exif_orientation
@@ -120,18 +120,18 @@ def _finish(
     if options.images == "none":
         return _sample(instance, converted, None, options)
     try:
-        picture = pictures.get(annotation.image.path)
+        picture = pictures.get(annotation.image)
     except UnusablePictureError as error:
-        return _refused(instance.provenance, annotation, error.reason, error.detail)
+        return _refused(instance.provenance, annotation, error.reason, error.detail, error.numbers)
     provenance = _seen(instance.provenance, annotation, picture)
     try:
         stored = store_picture(
             picture.data,
             box_xywh_px=instance.boxes.person_xywh_px,
-            orientation=annotation.image.orientation,
+            orientation=annotation.image.orientation or picture.orientation,
             mode=options.images,
             context=options.context,
-            name=annotation.image.path,
+            name=annotation.image.name,
         )
     except RawFileError as error:
         return _refused(provenance, annotation, "image-damaged", str(error))
@@ -163,12 +163,15 @@ def _sample(
 
 
 def _seen(provenance: Provenance, annotation: Annotation, picture: SourcePicture) -> Provenance:
-    return replace(provenance, image_path=annotation.image.path, image_sha256=picture.sha256)
+    return replace(provenance, image_path=annotation.image.name, image_sha256=picture.sha256)
 
 
-def _refused(provenance: Provenance, annotation: Annotation, reason: str, detail: str) -> StagedReject:
-    provenance = replace(provenance, image_path=annotation.image.path)
-    return StagedReject(stage="image", reject=Reject(reason=reason, provenance=provenance, detail=detail))
+def _refused(
+    provenance: Provenance, annotation: Annotation, reason: str, detail: str, numbers: Mapping[str, float] | None = None
+) -> StagedReject:
+    provenance = replace(provenance, image_path=annotation.image.name)
+    reject = Reject(reason=reason, provenance=provenance, detail=detail, numbers=numbers or {})
+    return StagedReject(stage="image", reject=reject)
 
 
 def _other_size(provenance: Provenance, stated: tuple[int, int], found: tuple[int, int]) -> StagedReject:

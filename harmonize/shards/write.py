@@ -14,7 +14,6 @@ from pathlib import Path
 
 from harmonize.bodies import BodyModels
 from harmonize.errors import EhpsError, StoreError
-from harmonize.raw.paths import safe_join
 from harmonize.readers.base import Reader, make_key
 from harmonize.shards.hashes import HashCache
 from harmonize.shards.index import INDEX_SCHEMA, REJECTS_SCHEMA, StagedReject, read_table, rejects_table, to_parquet
@@ -118,6 +117,7 @@ def _gather(
                 shard.rejects.append(person)
         if on_progress is not None:
             on_progress(len(portion))
+    pictures.close()
     return shards
 
 
@@ -134,18 +134,20 @@ def pending(plan: Plan, job: IngestJob) -> list[Task]:
     """
     if job.folder.is_dir():
         remove_leftovers(job.folder)
-    cache, seen = HashCache(), dict[str, str]()
+    pictures, seen = Pictures(Path(job.root), HashCache()), dict[str, str]()
 
     def is_due(task: Task) -> bool:
         return not all(
-            _is_current(plan, job, number, name, cache, seen)
+            _is_current(plan, job, number, name, pictures, seen)
             for number, name in enumerate(plan.shard_names(task), task.first_shard)
         )
 
-    return [task for task in plan.tasks if is_due(task)]
+    due = [task for task in plan.tasks if is_due(task)]
+    pictures.close()
+    return due
 
 
-def _is_current(plan: Plan, job: IngestJob, number: int, name: str, cache: HashCache, seen: dict[str, str]) -> bool:
+def _is_current(plan: Plan, job: IngestJob, number: int, name: str, pictures: Pictures, seen: dict[str, str]) -> bool:
     """`seen` keeps the hashes of pictures looked at, for pictures with people in several shards."""
     try:
         manifest = read_manifest(job.folder / f"{name}{MANIFEST}")
@@ -161,16 +163,16 @@ def _is_current(plan: Plan, job: IngestJob, number: int, name: str, cache: HashC
         return False
     for path, sha256 in source_pictures(index, rejects).items():
         if path not in seen:
-            seen[path] = _current_sha256(Path(job.root), path, cache)
+            seen[path] = _current_sha256(pictures, path)
         if seen[path] != sha256:
             return False
     return True
 
 
-def _current_sha256(root: Path, relative: str, cache: HashCache) -> str:
+def _current_sha256(pictures: Pictures, name: str) -> str:
     """The hash of a picture as it is now; "" when it is not there."""
     try:
-        return cache.sha256(safe_join(root, relative))
+        return pictures.current_sha256(name)
     except (EhpsError, OSError):
         return ""
 
