@@ -89,9 +89,10 @@ def test_pixels_are_those_of_the_source_frame_by_frame(packed: Path, tmp_path: P
         cut = original[
             image.crop_y_px : image.crop_y_px + image.height_px, image.crop_x_px : image.crop_x_px + image.width_px
         ]
-        limit = 0 if source.sequence == "seq_02" else 12
-        assert np.abs(stored - cut).max() <= limit
-        assert source.image_path == (f"{ZIP}!{number:04d}.jpg" if limit == 0 else f"{VIDEO}#{number}")
+        is_zipped = source.sequence == "seq_02"
+        # Decoders differ by 2 in the chroma at a cut's border; the video is compressed once more.
+        assert np.abs(stored - cut).max() <= (2 if is_zipped else 12)
+        assert source.image_path == (f"{ZIP}!{number:04d}.jpg" if is_zipped else f"{VIDEO}#{number}")
     assert min(seen.values()) >= NUM_FRAMES
 
 
