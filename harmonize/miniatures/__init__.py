@@ -11,9 +11,11 @@ from harmonize.miniatures.gta_human2 import write_gta_human2
 from harmonize.miniatures.h36m import write_h36m
 from harmonize.miniatures.humandata import write_humandata
 from harmonize.miniatures.imar import write_chi3d, write_fit3d, write_humansc3d
+from harmonize.miniatures.mpi_inf_3dhp import write_mpi_inf_3dhp
 from harmonize.miniatures.mpii import write_mpii
 from harmonize.miniatures.mscoco import write_mscoco
 from harmonize.miniatures.muco_3dhp import write_muco_3dhp
+from harmonize.miniatures.posetrack import write_posetrack
 from harmonize.miniatures.prox import write_prox
 from harmonize.miniatures.pw3d import write_pw3d
 from harmonize.miniatures.rich import write_rich
@@ -32,9 +34,11 @@ MINIATURES: dict[str, Callable[..., Truth]] = {
     "h36m": write_h36m,
     "humandata": write_humandata,
     "humansc3d": write_humansc3d,
+    "mpi_inf_3dhp": write_mpi_inf_3dhp,
     "mpii": write_mpii,
     "mscoco": write_mscoco,
     "muco_3dhp": write_muco_3dhp,
+    "posetrack": write_posetrack,
     "prox": write_prox,
     "pw3d": write_pw3d,
     "rich": write_rich,

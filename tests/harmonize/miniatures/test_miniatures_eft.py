@@ -1,0 +1,123 @@
+"""Miniatures with EFT fits: their files as the pages draw them, with their traps, and fits that give the truth."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from harmonize.bodies import BodyBatch
+from harmonize.keypoints import convention
+from harmonize.miniatures import MINIATURES
+
+SPIN = convention("spin_49").names
+
+
+def load(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def assert_eft(standin: Any, entry: dict[str, Any], person: Any) -> None:
+    """The page's own formulas: weak perspective in a square crop, and the pinhole that stands for it."""
+    rotations = np.array(entry["parm_pose"])
+    assert rotations.shape == (24, 3, 3)
+    drift = np.abs(rotations @ np.swapaxes(rotations, 1, 2) - np.eye(3)).max()
+    assert 1e-6 < drift < 1e-3, "a network's matrices are rotations only about"
+    batch = BodyBatch(
+        pose_aa=Rotation.from_matrix(rotations).as_rotvec()[None],
+        betas=np.array([entry["parm_shape"]]),
+        transl_m=np.zeros((1, 3)),
+    )
+    model = standin.get("smpl", "neutral")
+    (s, tx, ty), centre = entry["parm_cam"], np.array(entry["bbox_center"])
+    side = 200 * entry["bbox_scale"]
+    shift = np.array([tx / s, ty / s, 2 * 5000 * side / 224 / (s * side)])
+    assert 1000 * np.abs(model.vertices(batch)[0] + shift - person.vertices_cam_m).max() < 0.5
+    joints = model.joints(batch)[0]
+    weak = centre - side / 2 + side / 2 * (s * joints[:, :2] + (tx, ty) + 1)
+    assert np.linalg.norm(weak - person.joints_px, axis=1).max() < 4
+    points = np.array(entry["gt_keypoint_2d"])
+    assert points.shape == (49, 3)
+    assert set(points[:, 2]) <= {0.0, 1.0}
+    for name, (x, y, v) in zip(SPIN, points, strict=True):
+        if v and name in person.joint_names:
+            assert np.hypot(*(person.joints_px[person.joint_names.index(name)] - (x, y))) < 5
+    assert len(entry["joint_validity_openpose18"]) == 18
+    assert entry["smpltype"] == "smpl"
+
+
+def eft_people(truth: Any, split: str) -> list[Any]:
+    return [person for person in truth.people if (person.form, person.split) == ("eft", split)]
+
+
+@pytest.mark.parametrize("name", ["posetrack"])
+def test_the_same_again_for_its_seed(name: str, tmp_path: Path, standin: Any) -> None:
+    for folder, seed in (("a", 3), ("b", 3), ("c", 4)):
+        MINIATURES[name](tmp_path / folder, seed=seed, models=standin)
+    files = [path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file()]
+    assert sum((tmp_path / "a" / file).stat().st_size for file in files) < 4e6
+    for file in files:
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes(), file
+    assert all((tmp_path / "a" / file).read_bytes() != (tmp_path / "c" / file).read_bytes() for file in files)
+
+
+def test_posetrack_fits(miniature: Any, standin: Any) -> None:
+    root, truth = miniature("posetrack")
+    parsed = load(root / "eft_fit/PoseTrack_ver01.json")
+    assert set(parsed) == {"ver", "data", "meta"}
+    people = eft_people(truth, "train")
+    names = {path.name for path in (root / "images/train").rglob("*.jpg")}
+    assert len(names) < len(list((root / "images/train").rglob("*.jpg"))), "sequences name their frames alike"
+    subjects = set()
+    for row, (entry, person) in enumerate(zip(parsed["data"], people, strict=True)):
+        assert person.person == str(row)
+        assert_eft(standin, entry, person)
+        points = np.array(entry["gt_keypoint_2d"])
+        assert not points[:25].any()
+        assert points[25:37, 2].all(), "EFT takes people with all limbs"
+        assert not points[-2:].any(), "ears are never labelled"
+        is_bare = "/" not in entry["imageName"]
+        subject = entry.get("subjectId", "")
+        subjects.add((is_bare, subject.count("/")))
+        assert person.is_kept == (not is_bare or bool(subject))
+        if person.is_kept:
+            folder = subject.rpartition("-")[0].split("/")[-1] if is_bare else entry["imageName"].split("/")[0]
+            assert person.sequence == folder
+            assert person.image_path.endswith(f"{folder}/{Path(entry['imageName']).name}")
+    assert {(True, 0), (True, 2), (False, 0)} <= subjects
+    assert [person.reject_hint for person in people].count("ambiguous-picture") == 1
+
+
+def test_posetrack_sequences(miniature: Any) -> None:
+    root, truth = miniature("posetrack")
+    people = {(person.split, person.person): person for person in truth.people if person.form == "posetrack18"}
+    names = convention("posetrack_17").names
+    unlabelled = lacking = 0
+    for path in sorted(root.glob("posetrack_data/annotations/*/*.json")):
+        parsed = load(path)
+        images = {image["id"]: image for image in parsed["images"]}
+        for image in images.values():
+            assert not {"width", "height"} & set(image)
+            assert (root / image["file_name"]).is_file()
+            assert image["file_name"].split("/")[2] == path.stem
+            unlabelled += not image["is_labeled"]
+        for annotation in parsed["annotations"]:
+            image = images[annotation["image_id"]]
+            assert image["is_labeled"]
+            person = people.pop((path.parent.name, str(annotation["id"])))
+            assert person.image_path == image["file_name"]
+            assert (person.sequence, person.frame) == (path.stem, Path(image["file_name"]).stem)
+            assert not person.has_body
+            lacking += ("bbox" not in annotation) + ("keypoints" not in annotation)
+            assert person.is_kept == ("keypoints" in annotation)
+            for name, (x, y, v) in zip(names, np.reshape(annotation.get("keypoints", []), (-1, 3)), strict=False):
+                assert v in (0, 1)
+                assert not v or "ear" not in name
+                if v and name in person.joint_names:
+                    assert np.hypot(*(person.joints_px[person.joint_names.index(name)] - (x, y))) < 5
+    assert not people
+    assert unlabelled == lacking == 2
