@@ -8,6 +8,8 @@ from harmonize.readers.base import Reader
 from harmonize.readers.bedlam import Bedlam
 from harmonize.readers.chi3d import Chi3d
 from harmonize.readers.crowdpose import Crowdpose
+from harmonize.readers.dna_rendering import DnaRendering
+from harmonize.readers.dna_rendering_hires import DnaRenderingHires
 from harmonize.readers.egobody_egoset import EgobodyEgoset
 from harmonize.readers.egobody_mvset import EgobodyMvset
 from harmonize.readers.fit3d import Fit3d
@@ -19,6 +21,7 @@ from harmonize.readers.mpi_inf_3dhp import MpiInf3dhp
 from harmonize.readers.mpii import Mpii
 from harmonize.readers.mscoco import Mscoco
 from harmonize.readers.muco_3dhp import Muco3dhp
+from harmonize.readers.posetrack import Posetrack
 from harmonize.readers.prox import Prox
 from harmonize.readers.pw3d import Pw3d
 from harmonize.readers.rich import Rich
@@ -31,6 +34,8 @@ READERS: dict[str, type[Reader]] = {
     "bedlam": Bedlam,
     "chi3d": Chi3d,
     "crowdpose": Crowdpose,
+    "dna_rendering": DnaRendering,
+    "dna_rendering_hires": DnaRenderingHires,
     "egobody_egoset": EgobodyEgoset,
     "egobody_mvset": EgobodyMvset,
     "fit3d": Fit3d,
@@ -38,10 +43,11 @@ READERS: dict[str, type[Reader]] = {
     "h36m": H36m,
     "humandata": HumanData,
     "humansc3d": Humansc3d,
-    "mpii": Mpii,
     "mpi_inf_3dhp": MpiInf3dhp,
+    "mpii": Mpii,
     "mscoco": Mscoco,
     "muco_3dhp": Muco3dhp,
+    "posetrack": Posetrack,
     "prox": Prox,
     "pw3d": Pw3d,
     "rich": Rich,
