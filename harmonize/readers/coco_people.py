@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -92,9 +93,11 @@ class CocoFile(Generic[PictureT, PersonT]):
 
 
 def read_grouped(
-    path: Path, picture: Callable[[Any], PictureT], person: Callable[[Any], PersonT]
+    path: Path, picture: Callable[[Any], PictureT], person: Callable[[Any], PersonT], *, may_be_empty: bool = False
 ) -> CocoFile[PictureT, PersonT]:
     """Parse a file, streamed, with the given parsers of an image and of an annotation.
+
+    may_be_empty: pictures without any people are no sign of damage, as in a sequence of which no frame is labelled.
 
     Raises:
         RawFileError: the file is missing or no JSON, a picture is malformed, a person names no picture id, or there
@@ -111,14 +114,15 @@ def read_grouped(
                 group.append(person(annotation))
             except MalformedRecord as error:
                 group.append(Malformed(label(annotation, "id"), str(error)))
-        if not people:
+        if not (people or (may_be_empty and pictures)):
             raise MalformedRecord("field 'annotations': expected people, found none")
     return CocoFile(pictures, people)
 
 
-def read_coco(path: Path, num_points: int) -> CocoFile[Picture, CocoPerson]:
+def read_coco(path: Path, num_points: int, *, may_be_empty: bool = False) -> CocoFile[Picture, CocoPerson]:
     """Parse a file of people with `num_points` points each; see `read_grouped`."""
-    return read_grouped(path, coco_picture, lambda annotation: coco_person(annotation, num_points))
+    parse = partial(coco_person, num_points=num_points)
+    return read_grouped(path, coco_picture, parse, may_be_empty=may_be_empty)
 
 
 def coco_picture(image: Any) -> Picture:
