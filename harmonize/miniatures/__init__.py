@@ -19,6 +19,7 @@ from harmonize.miniatures.posetrack import write_posetrack
 from harmonize.miniatures.prox import write_prox
 from harmonize.miniatures.pw3d import write_pw3d
 from harmonize.miniatures.rich import write_rich
+from harmonize.miniatures.synbody import write_synbody
 from harmonize.miniatures.truth import TruePerson, Truth
 from harmonize.miniatures.ubody import write_ubody
 
@@ -42,6 +43,7 @@ MINIATURES: dict[str, Callable[..., Truth]] = {
     "prox": write_prox,
     "pw3d": write_pw3d,
     "rich": write_rich,
+    "synbody": write_synbody,
     "ubody": write_ubody,
 }
 """name: writer(root, *, seed=0, people=..., models=None). `people` is how many annotations it holds at least."""
