@@ -161,6 +161,7 @@ class Prox(Reader):
             licence=self.licence,
         )
         fit = load_fit(self.root / file)
+        people = [] if points_file is None else people_of(self.root / points_file)
         if pictures is not None and f"{frame}.jpg" not in pictures:
             return Reject(reason="image-missing", provenance=provenance, detail=provenance.image_path)
         try:
@@ -173,20 +174,19 @@ class Prox(Reader):
             camera=camera,
             boxes=Boxes(),
             body=body,
-            keypoints2d=self._points(points_file, body),
+            keypoints2d=_detected(people, body),
             image_size_px=SIZE_PX,
         )
 
-    def _points(self, file: str | None, body: RawBody) -> tuple[NamedPoints, ...]:
-        if file is None:
-            return ()
-        people = people_of(self.root / file)
-        x, y, depth = about_pelvis_m(body)
-        if not depth > 0:
-            return ()
-        focal, centre = np.array(FOCAL_PX), np.array(PRINCIPAL_POINT_PX)
-        chosen = nearest(people, focal * [x / depth, y / depth] + centre, within_px=focal[0] * REACH_M / depth)
-        return () if chosen is None else (chosen,)
+
+def _detected(people: list[NamedPoints], body: RawBody) -> tuple[NamedPoints, ...]:
+    """The detection of the fitted person, if there is one."""
+    x, y, depth = about_pelvis_m(body)
+    if not depth > 0:
+        return ()
+    focal, centre = np.array(FOCAL_PX), np.array(PRINCIPAL_POINT_PX)
+    chosen = nearest(people, focal * [x / depth, y / depth] + centre, within_px=focal[0] * REACH_M / depth)
+    return () if chosen is None else (chosen,)
 
 
 def _recordings(folder: Path) -> list[str]:
