@@ -18,7 +18,7 @@ import numpy.typing as npt
 from harmonize.annotation import NamedPoints
 from harmonize.keypoints import convention
 from harmonize.raw.jsons import load_json
-from harmonize.readers.fields import Floats, MalformedRecord, concerns_file, floats, listing
+from harmonize.readers.fields import Floats, MalformedRecord, concerns_file, is_listing, listing, shaped
 
 MAX_FILE_BYTES = 16 << 20
 PARTS: Mapping[str, int] = {
@@ -58,11 +58,12 @@ def points_of(person: Any, parts: Mapping[str, int] = PARTS) -> NamedPoints | No
     """
     if not isinstance(person, Mapping) or not any(key in person for key in parts):
         raise MalformedRecord.of("people", f"a record with {', '.join(parts)}", person)
-    values = [
-        floats(person, key, count, 3) if key in person and np.size(person[key]) else np.zeros((count, 3))
-        for key, count in parts.items()
-    ]
-    return detected(np.concatenate(values), names())
+    return detected(np.concatenate([_part(person, key, count) for key, count in parts.items()]), names())
+
+
+def _part(person: Mapping[str, Any], key: str, count: int) -> Floats:
+    value = person.get(key, ())
+    return np.zeros((count, 3)) if is_listing(value) and not len(value) else shaped(value, key, count, 3)
 
 
 def body_points(points: Floats) -> NamedPoints | None:

@@ -62,7 +62,10 @@ def test_the_person_is_found_by_place_not_by_order(tmp_path: Path) -> None:
     assert nearest([hands_only, people[0]], (100, 100)) is people[0]
 
 
-@pytest.mark.parametrize("people", [None, 3, [3], [{}], [{"pose_keypoints_2d": [1, 2]}], [person() | {"x": 1}, "x"]])
+@pytest.mark.parametrize(
+    "people",
+    [None, 3, [3], [{}], [{"pose_keypoints_2d": [1, 2]}], [{"pose_keypoints_2d": [1, []]}], [person() | {"x": 1}, "x"]],
+)
 def test_other_contents_are_one_error(tmp_path: Path, people: Any) -> None:
     with pytest.raises(RawFileError, match=r"a\.json"):
         people_of(write(tmp_path / "a.json", people))
