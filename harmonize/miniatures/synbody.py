@@ -85,7 +85,7 @@ _TAKES = (
     _Take(
         "20230209/Loft/LS_0209_102030_001",
         2,
-        (_Actor("E1-Jump", "female", 0.0, 3.1, has_tpose=True, has_tpose_points=True),),
+        (_Actor("E1-Jump", "female", 0.4, 3.1, has_tpose=True, has_tpose_points=True),),
         _BUGGY,
         is_older=True,
     ),
