@@ -25,6 +25,7 @@ from harmonize.readers.posetrack import Posetrack
 from harmonize.readers.prox import Prox
 from harmonize.readers.pw3d import Pw3d
 from harmonize.readers.rich import Rich
+from harmonize.readers.spec import Spec
 from harmonize.readers.ssp3d import Ssp3d
 from harmonize.readers.synbody import Synbody
 from harmonize.readers.ubody import Ubody
@@ -52,6 +53,7 @@ READERS: dict[str, type[Reader]] = {
     "prox": Prox,
     "pw3d": Pw3d,
     "rich": Rich,
+    "spec": Spec,
     "ssp3d": Ssp3d,
     "synbody": Synbody,
     "ubody": Ubody,

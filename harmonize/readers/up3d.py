@@ -6,8 +6,8 @@ Access: direct download (up-3d.zip) from the authors' file server.
 Counts: 8 515 pictures with one person each: train 5 703, val 1 423, test 1 389, trainval 7 126 (recalled from the
     paper, unverified).
 Frame: the model's own, moved to the OpenCV camera by `rt` (axis-angle) and `t`.
-Units: metres (assumed focal length, hence not metric), radians, pixels of `_image.png`; the fit's camera is in pixels of
-    the crop that was enlarged for fitting.
+Units: metres (assumed focal length, hence not metric), radians, pixels of `_image.png`; the fit's camera is in pixels
+    of the crop that was enlarged for fitting.
 Hands: absent. SMPL has no fingers, and no face is labelled.
 Gender: neutral SMPL. Betas: 10.
 Labels: fit (SMPLify on 2D joints and silhouettes, accepted by annotators).
