@@ -7,6 +7,8 @@ from collections.abc import Callable
 from harmonize.miniatures.agora import write_agora
 from harmonize.miniatures.bedlam import write_bedlam
 from harmonize.miniatures.crowdpose import write_crowdpose
+from harmonize.miniatures.egobody_egoset import write_egobody_egoset
+from harmonize.miniatures.egobody_mvset import write_egobody_mvset
 from harmonize.miniatures.gta_human2 import write_gta_human2
 from harmonize.miniatures.h36m import write_h36m
 from harmonize.miniatures.humandata import write_humandata
@@ -15,13 +17,16 @@ from harmonize.miniatures.mpi_inf_3dhp import write_mpi_inf_3dhp
 from harmonize.miniatures.mpii import write_mpii
 from harmonize.miniatures.mscoco import write_mscoco
 from harmonize.miniatures.muco_3dhp import write_muco_3dhp
+from harmonize.miniatures.ochuman import write_ochuman
 from harmonize.miniatures.posetrack import write_posetrack
 from harmonize.miniatures.prox import write_prox
 from harmonize.miniatures.pw3d import write_pw3d
 from harmonize.miniatures.rich import write_rich
+from harmonize.miniatures.ssp3d import write_ssp3d
 from harmonize.miniatures.synbody import write_synbody
 from harmonize.miniatures.truth import TruePerson, Truth
 from harmonize.miniatures.ubody import write_ubody
+from harmonize.miniatures.up3d import write_up3d
 
 __all__ = ["MINIATURES", "TruePerson", "Truth"]
 
@@ -30,6 +35,8 @@ MINIATURES: dict[str, Callable[..., Truth]] = {
     "bedlam": write_bedlam,
     "chi3d": write_chi3d,
     "crowdpose": write_crowdpose,
+    "egobody_egoset": write_egobody_egoset,
+    "egobody_mvset": write_egobody_mvset,
     "fit3d": write_fit3d,
     "gta_human2": write_gta_human2,
     "h36m": write_h36m,
@@ -39,11 +46,14 @@ MINIATURES: dict[str, Callable[..., Truth]] = {
     "mpii": write_mpii,
     "mscoco": write_mscoco,
     "muco_3dhp": write_muco_3dhp,
+    "ochuman": write_ochuman,
     "posetrack": write_posetrack,
     "prox": write_prox,
     "pw3d": write_pw3d,
     "rich": write_rich,
+    "ssp3d": write_ssp3d,
     "synbody": write_synbody,
     "ubody": write_ubody,
+    "up3d": write_up3d,
 }
 """name: writer(root, *, seed=0, people=..., models=None). `people` is how many annotations it holds at least."""

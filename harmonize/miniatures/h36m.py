@@ -9,7 +9,6 @@ with a frame more than there are poses.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -29,6 +28,7 @@ from harmonize.miniatures.studio import StudioCamera, as_smpl, plain_wall, see, 
 from harmonize.miniatures.truth import TruePerson, Truth
 from harmonize.miniatures.virtual import View
 from harmonize.miniatures.world import Person
+from harmonize.miniatures.world_fits import nested, smpl_entry, smplx_entry, write_json
 
 SHIFT_X_M = 0.2
 """By how much the labels of a few recordings of S9 are off along the world's x."""
@@ -221,15 +221,15 @@ def _write_parsed(
     fits: dict[str, dict[str, Any]] = {"SMPLX": {}, "SMPL": {}}
     truth: list[TruePerson] = []
     for recording in recordings:
-        keys = str(recording.action), str(recording.subaction)
+        keys = recording.action, recording.subaction
         people, outfit = perform(rng, models, len(recording.frames))
         for frame, person in zip(recording.frames, people, strict=True):
             (labelled,) = _shifted([person], recording.label_shift_m)
             entry = _world_joints_mm(models, rig.camera(subject, CAMERAS[0]), labelled)
-            _nested(joints, keys)[str(frame)] = entry.tolist()
+            nested(joints, *keys)[str(frame)] = entry.tolist()
             if frame not in recording.without_fit:
-                _nested(fits["SMPLX"], keys)[str(frame)] = _smplx_entry(labelled)
-                _nested(fits["SMPL"], keys)[str(frame)] = _smpl_entry(as_smpl(models, labelled))
+                nested(fits["SMPLX"], *keys)[str(frame)] = smplx_entry(labelled)
+                nested(fits["SMPL"], *keys)[str(frame)] = smpl_entry(as_smpl(models, labelled))
         for number in recording.cameras:
             camera = rig.camera(subject, CAMERAS[number - 1])
             folder = f"s_{subject[1:]:0>2}_act_{recording.action:02d}_subact_{recording.subaction:02d}_ca_{number:02d}"
@@ -264,18 +264,12 @@ def _write_parsed(
                         )
                     )
     stem = f"Human36M_subject{subject[1:]}"
-    _write_json(root / f"annotations/{stem}_data.json", {"images": images, "annotations": annotations})
-    _write_json(root / f"annotations/{stem}_camera.json", _cameras(rig, subject))
-    _write_json(root / f"annotations/{stem}_joint_3d.json", joints)
+    write_json(root / f"annotations/{stem}_data.json", {"images": images, "annotations": annotations})
+    write_json(root / f"annotations/{stem}_camera.json", _cameras(rig, subject))
+    write_json(root / f"annotations/{stem}_joint_3d.json", joints)
     for kind, content in fits.items():
-        _write_json(root / f"annotations/{stem}_{kind}_NeuralAnnot.json", content)
+        write_json(root / f"annotations/{stem}_{kind}_NeuralAnnot.json", content)
     return truth
-
-
-def _nested(tree: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:
-    for key in keys:
-        tree = tree.setdefault(key, {})
-    return tree
 
 
 def _image(
@@ -312,23 +306,6 @@ def _world_joints_mm(models: BodyModels, camera: StudioCamera, person: Person) -
     return np.asarray(1000.0 * (points - camera.transl_m) @ camera.rotmat)
 
 
-def _smplx_entry(person: Person) -> dict[str, Any]:
-    return {
-        "root_pose": person.pose_aa[0].tolist(),
-        "body_pose": person.pose_aa[1:22].ravel().tolist(),
-        "shape": person.betas.tolist(),
-        "trans": person.transl_m.tolist(),
-    }
-
-
-def _smpl_entry(person: Person) -> dict[str, Any]:
-    return {
-        "pose": person.pose_aa.ravel().tolist(),
-        "shape": person.betas.tolist(),
-        "trans": person.transl_m.tolist(),
-    }
-
-
 def _cameras(rig: Rig, subject: str) -> dict[str, Any]:
     """x_cam = R X + t, millimetres."""
     cameras = {str(number): rig.camera(subject, name) for number, name in enumerate(CAMERAS, 1)}
@@ -341,8 +318,3 @@ def _cameras(rig: Rig, subject: str) -> dict[str, Any]:
         }
         for number, camera in cameras.items()
     }
-
-
-def _write_json(path: Path, content: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content))

@@ -7,18 +7,16 @@ all 1002 high, those of the others by camera.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from harmonize.bodies import BodyModels
-from harmonize.miniatures.neuralannot import body_only
 from harmonize.miniatures.points import Floats
-from harmonize.miniatures.scene import clothes
-from harmonize.miniatures.studio import StudioCamera, looking_at
-from harmonize.miniatures.world import Person, model_of, moved, random_person, stand
+from harmonize.miniatures.studio import StudioCamera, looking_at, walk
+from harmonize.miniatures.world import Person, moved
 
 CAMERAS = ("54138969", "55011271", "58860488", "60457274")
 SUBJECTS = tuple(f"S{number}" for number in range(1, 12))
@@ -134,21 +132,10 @@ def build(rng: np.random.Generator) -> Rig:
     return Rig(intrinsics, poses)
 
 
-def perform(
-    rng: np.random.Generator, models: BodyModels, num_frames: int, shift_x_m: float = 0.0
-) -> tuple[list[Person], Floats]:
-    """One person in the world, frame by frame, without finger, jaw or eye movement, and the colours of the clothes."""
-    actor = random_person(rng, "smplx", "neutral")
-    outfit = clothes(rng, model_of(models, actor))
-    motion = rng.normal(0.0, 0.03, actor.pose_aa.shape)
-    x, z = rng.uniform(-0.4, 0.4, 2)
-    yaw = rng.uniform(-np.pi, np.pi)
-    people = []
-    for frame in range(num_frames):
-        posed = body_only(models, replace(actor, pose_aa=actor.pose_aa + frame * motion))
-        placed = stand(models, posed, x + 0.03 * frame, z, yaw + 0.08 * frame)
-        people.append(moved(models, placed, Y_UP_TO_Z_UP, np.array([shift_x_m, 0.0, 0.0])))
-    return people, outfit
+def perform(rng: np.random.Generator, models: BodyModels, num_frames: int) -> tuple[list[Person], Floats]:
+    """A `walk` in the studio's world."""
+    people, outfit = walk(rng, models, num_frames)
+    return [moved(models, person, Y_UP_TO_Z_UP, np.zeros(3)) for person in people], outfit
 
 
 def file_prefix(subject: str, action: int, subaction: int) -> str:

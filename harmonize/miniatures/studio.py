@@ -9,11 +9,21 @@ from typing import Any
 import numpy as np
 
 from harmonize.bodies import BodyModels
+from harmonize.miniatures.neuralannot import body_only
 from harmonize.miniatures.points import Floats, tight_box
-from harmonize.miniatures.scene import paint
+from harmonize.miniatures.scene import clothes, paint
 from harmonize.miniatures.truth import TruePerson
 from harmonize.miniatures.virtual import View
-from harmonize.miniatures.world import Person, joints_of, model_of, moved, rest_pelvis_of, vertices_of
+from harmonize.miniatures.world import (
+    Person,
+    joints_of,
+    model_of,
+    moved,
+    random_person,
+    rest_pelvis_of,
+    stand,
+    vertices_of,
+)
 from harmonize.render import Mesh, Picture
 
 _MARGIN_PX = 4
@@ -46,6 +56,21 @@ def looking_at(position_m: Floats, target_m: Floats, up: Floats, roll_rad: float
     turned = np.cos(roll_rad) * right + np.sin(roll_rad) * np.cross(forward, right)
     rotmat = np.stack([turned, np.cross(forward, turned), forward])
     return rotmat, -rotmat @ position_m
+
+
+def walk(rng: np.random.Generator, models: BodyModels, num_frames: int) -> tuple[list[Person], Floats]:
+    """One neutral SMPL-X person on the stage, frame by frame, without finger, jaw or eye movement; and the colours of
+    the clothes."""
+    actor = random_person(rng, "smplx", "neutral")
+    outfit = clothes(rng, model_of(models, actor))
+    motion = rng.normal(0.0, 0.03, actor.pose_aa.shape)
+    x, z = rng.uniform(-0.4, 0.4, 2)
+    yaw = rng.uniform(-np.pi, np.pi)
+    people = []
+    for frame in range(num_frames):
+        posed = body_only(models, replace(actor, pose_aa=actor.pose_aa + frame * motion))
+        people.append(stand(models, posed, x + 0.03 * frame, z, yaw + 0.08 * frame))
+    return people, outfit
 
 
 def as_smpl(models: BodyModels, person: Person) -> Person:

@@ -1,12 +1,13 @@
 """Layouts of the miniatures whose bodies were fitted to videos and stills: each file as the plain libraries open it.
 
-Parameters are placed in the camera by the formulas of the datasets' own descriptions, so that nothing rests on a reader.
+Parameters are placed in the camera by the formulas of the datasets' own descriptions: nothing rests on a reader.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -16,14 +17,15 @@ import cdflib
 import h5py
 import numpy as np
 import pytest
-from PIL import Image
+from open_picture import open_picture
+from scipy.io import loadmat
 from scipy.spatial.transform import Rotation
 
 from harmonize.bodies import BodyBatch
 from harmonize.miniatures import MINIATURES
 
 SAME_MM = 0.02
-NAMES = ("h36m",)
+NAMES = ("h36m", "mpi_inf_3dhp", "ssp3d", "up3d")
 
 
 def load(path: Path) -> Any:
@@ -180,3 +182,183 @@ def test_h36m_parsed_release(kind: str, miniature: Any, standin: Any) -> None:
             assert_same(vertices @ rotmat.T + offset - place, person)
     assert met == len(people)
     assert unfitted
+
+
+def test_3dhp_archives(miniature: Any) -> None:
+    root, truth = miniature("mpi_inf_3dhp")
+    people = of_form(truth, "official")
+    for folder in ("S1/Seq1", "S6/Seq2"):
+        annot = loadmat(root / folder / "annot.mat")
+        lines = (root / folder / "camera.calibration").read_text().split("\n")
+        assert {annot[key].shape for key in ("annot2", "annot3", "univ_annot3")} == {(14, 1)}
+        for number in range(14):
+            intrinsic, extrinsic = (lines[7 * number + row] for row in (5, 6))
+            assert intrinsic.startswith("  intrinsic ")
+            assert intrinsic.endswith(" ")
+            assert "e" not in extrinsic.replace("extrinsic", "")
+            inside, outside = (np.array(line.split()[1:], float).reshape(4, 4) for line in (intrinsic, extrinsic))
+            assert 2000 < np.linalg.norm(outside[:3, 3]) < 9000
+            joints, pixels = annot["annot3"][number, 0], annot["annot2"][number, 0]
+            assert joints.shape[1:] == (84,)
+            assert pixels.shape[1:] == (56,)
+            assert not np.allclose(joints, annot["univ_annot3"][number, 0], atol=10)
+            for frame, (row3, row2) in enumerate(
+                zip(joints.reshape(-1, 28, 3), pixels.reshape(-1, 28, 2), strict=True)
+            ):
+                person = people["train", f"{folder}/video_{number}", f"{frame:06d}", "0"]
+                homogeneous = row3 @ inside[:3, :3].T
+                np.testing.assert_allclose(homogeneous[:, :2] / homogeneous[:, 2:], row2, atol=1e-3)
+                for row, name in ((19, "left_knee"), (24, "right_knee"), (10, "left_elbow"), (4, "pelvis")):
+                    np.testing.assert_allclose(row3[row] / 1000, joint(person, name), atol=1e-6)
+                video = root / folder / "imageSequence" / f"video_{number}.avi"
+                assert (person.reject_hint == "video-short") == (video.exists() and frame >= num_frames(video))
+                is_there = (root / person.image_path.partition("#")[0]).exists()
+                assert is_there == (person.reject_hint != "image-missing")
+    stored = {person.image_path for person in people.values() if person.is_kept}
+    assert {"S1/Seq1/video_1/000001.jpg", "S1/Seq1/imageFrames/video_4/frame_000002.jpg"} < stored
+    assert "S1/Seq1/imageSequence/video_8.avi#1" in stored
+
+
+def test_3dhp_test_set(miniature: Any) -> None:
+    root, truth = miniature("mpi_inf_3dhp")
+    people = of_form(truth, "official")
+    hints = []
+    for name in ("TS1", "TS5"):
+        with h5py.File(root / "mpi_inf_3dhp_test_set" / name / "annot_data.mat") as file:
+            pixels, joints, valid = (np.array(file[key]) for key in ("annot2", "annot3", "valid_frame"))
+            assert file["activity_annotation"].shape == valid.shape == (len(valid), 1)
+        assert pixels.shape == (len(valid), 1, 17, 2)
+        assert joints.shape == (len(valid), 1, 17, 3)
+        for frame in range(len(valid)):
+            person = people["test", name, f"{frame + 1:06d}", "0"]
+            assert person.image_path.endswith(f"/img_{frame + 1:06d}.jpg")
+            assert bool(valid[frame, 0]) == person.is_kept
+            hints.append(person.reject_hint)
+            np.testing.assert_allclose(joints[frame, 0, 12] / 1000, joint(person, "left_knee"), atol=1e-6)
+            flat = joints[frame, 0, :, :2] / joints[frame, 0, :, 2:] * person.focal_px + person.principal_point_px
+            np.testing.assert_allclose(flat, pixels[frame, 0], atol=1e-6)
+            assert person.has_distortion == (name == "TS5")
+            assert person.image_size_px == ((1920, 1080) if name == "TS5" else (2048, 2048))
+    assert set(hints) == {"", "invalid"}
+
+
+@pytest.mark.parametrize("kind", ["smplx", "smpl"])
+def test_3dhp_parsed_release(kind: str, miniature: Any, standin: Any) -> None:
+    root, truth = miniature("mpi_inf_3dhp")
+    people = of_form(truth, "neuralannot" if kind == "smplx" else "neuralannot_smpl")
+    stem = root / "data/MPI-INF-3DHP"
+    data, cameras, joints, fits = (
+        load(Path(f"{stem}_{part}.json")) for part in ("1k", "camera_1k", "joint_3d", f"{kind.upper()}_NeuralAnnot")
+    )
+    images = {image["id"]: image for image in data["images"]}
+    assert len(data["annotations"]) == len(people)
+    for annotation in data["annotations"]:
+        image = images[annotation["image_id"]]
+        subject, sequence, number, frame = (str(image[f"{key}_idx"]) for key in ("subject", "seq", "cam", "frame"))
+        person = people["train", f"S{subject}/Seq{sequence}/video_{number}", f"{int(frame):06d}", "0"]
+        path = f"data/images_1k/S{subject}/Seq{sequence}/imageSequence/{image['file_name']}"
+        assert person.image_path == path
+        assert (root / path).is_file()
+        camera = cameras[subject][sequence][number]
+        np.testing.assert_allclose(camera["princpt"], person.principal_point_px)
+        rotmat, offset = np.array(camera["R"]), np.array(camera["t"]) / 1000
+        world = np.array(joints[subject][sequence][frame])
+        assert world.shape == (17, 3)
+        if kind == "smplx":
+            np.testing.assert_allclose(rotmat @ world[9] / 1000 + offset, joint(person, "right_knee"), atol=1e-5)
+        fit = fits[subject][sequence].get(frame)
+        assert (fit is None) == (person.reject_hint == "no-fit")
+        if fit is not None:
+            pose = fit["pose"] if kind == "smpl" else fit["root_pose"] + fit["body_pose"]
+            vertices = mesh(standin.get(kind, "neutral"), pose, fit["shape"], fit["trans"])
+            assert_same(vertices @ rotmat.T + offset, person)
+    assert any(person.reject_hint == "no-fit" for person in people.values())
+
+
+def test_up3d_layout(miniature: Any, standin: Any) -> None:
+    root, truth = miniature("up3d")
+    listed = {name: (root / f"{name}.txt").read_text().split("\n") for name in ("train", "val", "trainval", "test")}
+    assert all(lines[-1] == "" for lines in listed.values())
+    ids = {name: [line.removeprefix("/")[:5] for line in lines if line] for name, lines in listed.items()}
+    assert sorted(ids["trainval"]) == sorted(ids["train"] + ids["val"])
+    assert all(line.startswith("/") for line in listed["train"] if line)
+    assert not any(line.startswith("/") for line in listed["test"])
+    model, shapes, turned, off_centre, uneven = standin.get("smpl", "neutral"), set(), 0, 0, 0
+    for person in truth.people:
+        assert person.frame in ids[person.split]
+        stem = root / person.frame
+        with pytest.raises(UnicodeDecodeError):
+            pickle.loads(Path(f"{stem}_body.pkl").read_bytes())
+        body = pickle.loads(Path(f"{stem}_body.pkl").read_bytes(), encoding="latin1")
+        assert {key: np.shape(value) for key, value in body.items()} == {
+            "pose": (72,),
+            "betas": (10,),
+            "trans": (3,),
+            "rt": (3,),
+            "t": (3,),
+            "f": (),
+        }
+        turn = Rotation.from_rotvec(body["rt"]).as_matrix()
+        turned += bool(body["rt"].any())
+        vertices = mesh(model, body["pose"], body["betas"], body["trans"]) @ turn.T + body["t"]
+        assert_same(vertices, person)
+        height, width, y0, y1, x0, x1 = map(int, Path(f"{stem}_fit_crop_info.txt").read_text().split())
+        scale = np.mean([height / (y1 - y0), width / (x1 - x0)])
+        uneven += height * (x1 - x0) != width * (y1 - y0)
+        on_crop = vertices[:, :2] / vertices[:, 2:] * body["f"] + [width / 2, height / 2]
+        on_picture = on_crop / scale + [x0, y0]
+        np.testing.assert_allclose(person.focal_px, body["f"] / scale)
+        np.testing.assert_allclose(person.principal_point_px, [width / 2 / scale + x0, height / 2 / scale + y0])
+        off_centre += np.abs(person.principal_point_px - np.array(person.image_size_px) / 2).max() > 5
+        light = np.asarray(open_picture(root, f"{person.frame}_render_light.png"))
+        rows, columns = np.nonzero((light < 255).any(2))
+        low, high = on_picture.min(0), on_picture.max(0)
+        assert np.abs(np.array([columns.min(), rows.min(), columns.max(), rows.max()]) - [*low, *high]).max() < 3
+        assert x0 < columns.mean() < x1
+        points = np.load(f"{stem}_joints.npy")
+        shapes.add(points.shape)
+        assert np.abs(points[:2, 4] - person.joints_px[person.joint_names.index("left_knee")]).max() < 8
+    assert shapes == {(3, 14), (2, 14)}
+    assert turned
+    assert off_centre
+    assert uneven
+
+
+def test_ssp3d_layout(miniature: Any, standin: Any) -> None:
+    root, truth = miniature("ssp3d")
+    labels = np.load(root / "labels.npz")
+    assert {key: labels[key].shape[1:] for key in labels} == {
+        "fnames": (),
+        "shapes": (10,),
+        "poses": (72,),
+        "genders": (),
+        "joints2D": (17, 3),
+        "cam_trans": (3,),
+        "bbox_centres": (2,),
+        "bbox_whs": (),
+    }
+    assert {labels[key].dtype for key in labels if key not in ("fnames", "genders")} == {np.dtype(np.float32)}
+    assert set(labels["genders"]) == {"m", "f"}
+    people = {person.frame: person for person in truth.people}
+    betas: dict[str, np.ndarray] = {}
+    far = 0
+    for row, name in enumerate(labels["fnames"]):
+        person = people[Path(name).stem]
+        assert person.sequence == name.split("_frame_")[0]
+        group = betas.setdefault(person.sequence, labels["shapes"][row])
+        np.testing.assert_array_equal(group, labels["shapes"][row])
+        model = standin.get("smpl", {"m": "male", "f": "female"}[labels["genders"][row]])
+        vertices = mesh(model, labels["poses"][row], labels["shapes"][row], labels["cam_trans"][row])
+        assert_same(vertices, person)
+        pixels = 5000 * vertices[:, :2] / vertices[:, 2:] + 256
+        y, x = labels["bbox_centres"][row]
+        np.testing.assert_allclose((pixels.min(0) + pixels.max(0)) / 2, (x, y), atol=1)
+        far += abs(x - y) > 30
+        mask = np.asarray(open_picture(root, f"silhouettes/{name}"))
+        assert mask.shape == (512, 512)
+        assert open_picture(root, f"images/{name}").size == (512, 512)
+        rows, columns = np.nonzero(mask)
+        assert abs(columns.min() - pixels[:, 0].min()) < 3
+        assert abs(rows.max() - pixels[:, 1].max()) < 3
+    assert len(betas) >= 2
+    assert far >= len(people) // 3, "a box read as (column, row) would not show"
