@@ -13,6 +13,7 @@ from scipy.spatial.transform import Rotation
 from harmonize.bodies import BodyBatch
 from harmonize.keypoints import convention
 from harmonize.miniatures import MINIATURES
+from harmonize.miniatures.masks import packed, run_lengths
 
 SPIN = convention("spin_49").names
 
@@ -54,7 +55,7 @@ def eft_people(truth: Any, split: str) -> list[Any]:
     return [person for person in truth.people if (person.form, person.split) == ("eft", split)]
 
 
-@pytest.mark.parametrize("name", ["posetrack"])
+@pytest.mark.parametrize("name", ["ochuman", "posetrack"])
 def test_the_same_again_for_its_seed(name: str, tmp_path: Path, standin: Any) -> None:
     for folder, seed in (("a", 3), ("b", 3), ("c", 4)):
         MINIATURES[name](tmp_path / folder, seed=seed, models=standin)
@@ -121,3 +122,70 @@ def test_posetrack_sequences(miniature: Any) -> None:
                     assert np.hypot(*(person.joints_px[person.joint_names.index(name)] - (x, y))) < 5
     assert not people
     assert unlabelled == lacking == 2
+
+
+def test_ochuman_fits(miniature: Any, standin: Any) -> None:
+    root, truth = miniature("ochuman")
+    labels = set(convention("ochuman_19").names)
+    shifted = 0
+    for split in ("train", "test"):
+        parsed = load(root / f"eft_fit/OCHuman_{split}_ver10.json")
+        for row, (entry, person) in enumerate(zip(parsed["data"], eft_people(truth, split), strict=True)):
+            assert person.person == str(row)
+            assert person.image_path == f"images/{entry['imageName']}"
+            assert_eft(standin, entry, person)
+            points = np.array(entry["gt_keypoint_2d"])
+            assert not points[:25].any()
+            assert points[25:37, 2].sum() >= 6
+            assert {name for name, (_, _, v) in zip(SPIN, points, strict=True) if v} <= labels
+            middle = (person.joints_px.min(0) + person.joints_px.max(0)) / 2
+            shifted += bool(np.linalg.norm(middle - entry["bbox_center"]) > 60)
+    assert shifted == 2
+
+
+def test_ochuman_natively_and_as_coco(miniature: Any) -> None:
+    root, truth = miniature("ochuman")
+    native = load(root / "ochuman.json")
+    assert native["keypoint_visible"] == {"missing": 0, "vis": 1, "self_occluded": 2, "others_occluded": 3}
+    assert native["keypoint_names"][12:14] == ["head", "neck"]
+    by_picture = {image["file_name"]: image for image in native["images"]}
+    people = [person for person in truth.people if person.form == "native"]
+    found = [(image, row, one) for image in native["images"] for row, one in enumerate(image["annotations"])]
+    for (image, row, one), person in zip(found, people, strict=True):
+        assert (person.split, person.frame, person.person) == ("all", image["file_name"][:-4], str(row))
+        x1, y1, x2, y2 = one["bbox"]
+        assert 0 <= x1 < x2 < image["width"]
+        assert 0 <= y1 < y2 < image["height"]
+        assert person.is_kept == (one["keypoints"] is not None)
+        assert one["keypoints"] is None or len(one["keypoints"]) == 57
+    kinds = {(one["keypoints"] is None, one["segms"] is None) for _, _, one in found}
+    assert kinds == {(False, False), (False, True), (True, True)}
+    assert {int(v) for _, _, one in found for v in (one["keypoints"] or [])[2::3]} == {0, 1, 2, 3}
+    at = [native["keypoint_names"].index(name.removesuffix("_extra")) for name in convention("coco_17").names]
+    for split in ("val", "test"):
+        parsed = load(root / f"ochuman_coco_format_{split}_range_0.00_1.00.json")
+        images = {image["id"]: image for image in parsed["images"]}
+        assert min(images) == 1
+        twins = [person for person in truth.people if (person.form, person.split) == ("coco", split)]
+        for number, (annotation, person) in enumerate(zip(parsed["annotations"], twins, strict=True), start=1):
+            assert annotation["id"] == number
+            assert person.person == str(number)
+            image = by_picture[images[annotation["image_id"]]["file_name"]]
+            x, y, width, height = annotation["bbox"]
+            corners = [x, y, x + width, y + height]
+            one = next(one for one in image["annotations"] if one["bbox"] == corners)
+            codes = np.reshape(one["keypoints"], (19, 3))[at, 2]
+            assert [{0: 0, 1: 2, 2: 2, 3: 1}[code] for code in codes] == annotation["keypoints"][2::3]
+            assert annotation["segmentation"]["size"] == [image["height"], image["width"]]
+            assert isinstance(annotation["segmentation"]["counts"], str)
+
+
+def test_packed_run_lengths() -> None:
+    """From the third on a count is less the one two before; 5 bits a character, the sixth says that more follow."""
+    mask = np.zeros((4, 3), bool)
+    mask[1:3, 1] = True
+    assert run_lengths(mask) == [5, 2, 5]
+    assert packed([5, 2, 5]) == "525"
+    assert packed([5, 2, 5, 2]) == "5250"
+    assert packed([100, 7]) == "T37"
+    assert packed([9, 20, 9, 10]) == "9d09F"
