@@ -13,6 +13,7 @@ from harmonize.miniatures.gta_human2 import write_gta_human2
 from harmonize.miniatures.h36m import write_h36m
 from harmonize.miniatures.humandata import write_humandata
 from harmonize.miniatures.imar import write_chi3d, write_fit3d, write_humansc3d
+from harmonize.miniatures.lspet import write_lspet
 from harmonize.miniatures.mpi_inf_3dhp import write_mpi_inf_3dhp
 from harmonize.miniatures.mpii import write_mpii
 from harmonize.miniatures.mscoco import write_mscoco
@@ -42,6 +43,7 @@ MINIATURES: dict[str, Callable[..., Truth]] = {
     "h36m": write_h36m,
     "humandata": write_humandata,
     "humansc3d": write_humansc3d,
+    "lspet": write_lspet,
     "mpi_inf_3dhp": write_mpi_inf_3dhp,
     "mpii": write_mpii,
     "mscoco": write_mscoco,

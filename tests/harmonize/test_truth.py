@@ -270,6 +270,7 @@ def test_a_broken_convention_is_caught(
     # A turn of nearly half a circle is nearly its own transpose: below the rounding of releases nothing can show.
     assert not [identity(a) for a, (_, worst) in passed if is_exact(a) and worst > 0.003]
     if break_it is swap_hand_mean:
-        assert len(passed) < 8 or check_shard(evidences, Limits()) is not None
+        num_hands_seen = sum(not np.isnan([e.left_hand_share, e.right_hand_share]).all() for e in evidences)
+        assert min(len(passed), num_hands_seen) < 8 or check_shard(evidences, Limits()) is not None
     # Annotated points bound a body within their noise: what is misplaced beyond it must not pass.
     assert [share for _, (share, _) in passed if share > 0.12] == []

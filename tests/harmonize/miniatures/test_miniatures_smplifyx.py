@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import pickle
 import re
@@ -67,7 +68,7 @@ def numbers(xml: str, name: str) -> np.ndarray:
     return np.array(found.group(1).split(), float)
 
 
-@pytest.mark.parametrize("name", ["prox", "rich"])
+@pytest.mark.parametrize("name", ["egobody_egoset", "egobody_mvset", "prox", "rich"])
 def test_one_seed_gives_one_miniature(name: str, miniature: Any, tmp_path: Path) -> None:
     root, truth = miniature(name)
     again = MINIATURES[name](tmp_path)
@@ -195,3 +196,127 @@ def test_prox_layout(miniature: Any, standin: Any) -> None:
     fitted = {(path.parts[-4], path.parts[-2]) for path in root.rglob("000.pkl")}
     assert fitted == {(person.sequence, person.frame) for person in truth.people}
     assert [frame[:16] for _, frame in sorted(pictures ^ fitted)] == ["s001_frame_00002", "s001_frame_00003"]
+
+
+def recordings(root: Path) -> dict[str, dict[str, str]]:
+    """Rows of data_info_release.csv by recording, with the split of data_splits.csv."""
+    with (root / "data_splits.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["train", "val", "test"]
+    assert rows[1]["val"] == rows[1]["test"] == "" != rows[1]["train"], "the columns differ in length"
+    splits = {name: split for row in rows for split, name in row.items() if name}
+    with (root / "data_info_release.csv").open() as file:
+        table = {row["recording_name"]: row for row in csv.DictReader(file)}
+    names = ["scene_name", "body_idx_0", "body_idx_1", "start_frame", "end_frame", "body_idx_fpv", "recording_name"]
+    assert list(next(iter(table.values()))) == names
+    assert set(table) == set(splits)
+    return {name: row | {"split": splits[name]} for name, row in table.items()}
+
+
+def egobody_mesh(root: Path, standin: Any, person: Any, row: dict[str, str], role: str, frame: str) -> np.ndarray:
+    """The mesh in the master Kinect's frame."""
+    index, gender = row["body_idx_fpv"].split()
+    assert row[f"body_idx_{index}"] == row["body_idx_fpv"]
+    if role == "camera_wearer":
+        index, gender = row[f"body_idx_{1 - int(index)}"].split()
+    folder = root / f"{person.form}_{role}_{person.split}/{row['recording_name']}/body_idx_{index}"
+    fit = pickle.loads((folder / f"results/{frame}/000.pkl").read_bytes())
+    assert fit["gender"] == gender == person.gender
+    assert person.kind == person.form
+    return mesh_of(standin, fit, gender)
+
+
+def transform(root: Path, recording: str, name: str) -> np.ndarray:
+    return np.array(json.loads((root / f"calibrations/{recording}/cal_trans/{name}.json").read_text())["trans"])
+
+
+def test_egobody_mvset_layout(miniature: Any, standin: Any) -> None:
+    root, truth = miniature("egobody_mvset")
+    table = recordings(root)
+    codes = {"sub_1": 11, "sub_2": 13, "sub_3": 14, "sub_4": 15}
+    num_missing = 0
+    for person in truth.people:
+        recording, view = person.sequence.split("/")
+        row = table[recording]
+        assert row["split"] == person.split
+        assert int(row["start_frame"]) <= int(person.frame.removeprefix("frame_")) <= int(row["end_frame"])
+        mesh = egobody_mesh(root, standin, person, row, person.person, person.frame)
+        if view != "master":
+            to_master = transform(root, recording, f"kinect_{codes[view]}to12_color")
+            mesh = (mesh - to_master[:3, 3]) @ to_master[:3, :3]
+        assert_same(mesh, person)
+        color = json.loads((root / f"kinect_cam_params/kinect_{view}/Color.json").read_text())
+        np.testing.assert_allclose([*color["f"], *color["c"]], [*person.focal_px, *person.principal_point_px])
+        np.testing.assert_allclose(color["k"], person.distortion[:8])
+        assert np.diag(color["camera_mtx"]).tolist() == [*color["f"], 1.0]
+        up = (person.joints_cam_m[15] - person.joints_cam_m[0]) @ (
+            np.eye(3) if view == "master" else to_master[:3, :3]
+        ).T
+        to_world = transform(root, recording, f"kinect12_to_world/{row['scene_name']}")
+        assert (to_world[:3, :3] @ up)[2] > 0.4, "the scene's z points up"
+        assert person.image_path == f"kinect_color/{recording}/{view}/{person.frame}.jpg"
+        assert (root / person.image_path).exists() == person.is_kept
+        num_missing += not person.is_kept
+    assert num_missing > 8
+    num_views = {name: len({p.sequence for p in truth.people if p.sequence.startswith(name)}) for name in table}
+    assert {name[:14]: count for name, count in num_views.items()} == {"recording_2021": 3, "recording_2022": 5}
+    assert {person.person for person in truth.people} == {"interactee", "camera_wearer"}
+    straight = [p for p in truth.people if np.allclose(p.joints_px, p.joints_cam_m[:, :2] / p.joints_cam_m[:, 2:])]
+    assert not straight
+    early = [path for path in root.glob("kinect_color/*/*/*.jpg") if path.stem == "frame_01880"]
+    assert len(early) == 1
+
+
+def test_egobody_egoset_layout(miniature: Any, standin: Any) -> None:
+    root, truth = miniature("egobody_egoset")
+    table, focal = recordings(root), set()
+    for person in truth.people:
+        row = table[person.sequence]
+        assert row["split"] == person.split
+        stamp, _, frame = person.frame.partition("_")
+        assert re.fullmatch(r"\d{18}", stamp)
+        assert re.fullmatch(r"frame_\d{5}", frame)
+        (folder,) = (root / "egocentric_color" / person.sequence).iterdir()
+        assert person.image_path == f"egocentric_color/{person.sequence}/{folder.name}/PV/{person.frame}.jpg"
+        first, *lines = (folder / f"{folder.name}_pv.txt").read_text().splitlines()
+        cx, cy, width, height = map(float, first.split(","))
+        assert (width, height) == person.image_size_px
+        cameras = {line.split(",")[0]: np.array(line.split(",")[1:], float) for line in lines}
+        keypoints, valid = (np.load(folder / f"{name}.npz") for name in ("keypoints", "valid_frame"))
+        assert keypoints["keypoints"].shape == (len(keypoints["imgname"]), 25, 3)
+        assert valid["valid"].dtype == bool
+        assert sorted(valid["imgname"][valid["valid"]]) == sorted(keypoints["imgname"])
+        faults = {
+            "no-detection": person.image_path not in keypoints["imgname"],
+            "image-missing": not (root / person.image_path).exists(),
+            "no-camera": stamp not in cameras or not np.linalg.det(cameras[stamp][2:].reshape(4, 4)),
+            "no-fit": not list(root.glob(f"smpl*_interactee_*/{person.sequence}/*/results/{frame}/000.pkl")),
+        }
+        assert [fault for fault, holds in faults.items() if holds] == (
+            [person.reject_hint] if person.reject_hint else []
+        )
+        if not person.is_kept:
+            continue
+        pv2world = cameras[stamp][2:].reshape(4, 4)
+        to_kinect = transform(root, person.sequence, "holo_to_kinect12")
+        to_cam = np.diag([1.0, -1.0, -1.0, 1.0]) @ np.linalg.inv(pv2world) @ np.linalg.inv(to_kinect)
+        mesh = egobody_mesh(root, standin, person, row, "interactee", frame)
+        assert_same(mesh @ to_cam[:3, :3].T + to_cam[:3, 3], person)
+        inner = [*cameras[stamp][:2], cx, cy]
+        np.testing.assert_allclose(inner, [*person.focal_px, *person.principal_point_px])
+        focal.add(inner[0])
+        at = list(keypoints["imgname"]).index(person.image_path)
+        nose = person.joints_px[person.joint_names.index("nose")]
+        found = keypoints["keypoints"][at]
+        assert found[0, 2] == 0 or np.linalg.norm(found[0, :2] - nose) < 8
+        assert (np.abs(found[found[:, 2] > 0, :2] - keypoints["center"][at]) < 101 * keypoints["scale"][at]).all()
+        assert keypoints["gender"][at] == person.gender
+    assert len(focal) >= 4, "the focal length changes with the frame"
+    assert {person.reject_hint for person in truth.people} == {"", *faults}
+    listed = {person.image_path for person in truth.people}
+    outside = [str(path.relative_to(root)) for path in root.glob("egocentric_color/*/*/PV/*.jpg")]
+    frames = [int(path[-9:-4]) for path in outside if path not in listed]
+    ranges = [(int(row["start_frame"]), int(row["end_frame"])) for row in table.values()]
+    assert len(frames) == 2
+    assert not any(first <= frame <= last for frame in frames for first, last in ranges)
+    assert len(list(root.glob("smplx_*/*/*/results/*/000.pkl"))) == len(listed), "one fit without any picture"
