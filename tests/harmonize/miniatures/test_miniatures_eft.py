@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.io import loadmat
 from scipy.spatial.transform import Rotation
 
 from harmonize.bodies import BodyBatch
@@ -55,7 +56,7 @@ def eft_people(truth: Any, split: str) -> list[Any]:
     return [person for person in truth.people if (person.form, person.split) == ("eft", split)]
 
 
-@pytest.mark.parametrize("name", ["ochuman", "posetrack"])
+@pytest.mark.parametrize("name", ["lspet", "ochuman", "posetrack"])
 def test_the_same_again_for_its_seed(name: str, tmp_path: Path, standin: Any) -> None:
     for folder, seed in (("a", 3), ("b", 3), ("c", 4)):
         MINIATURES[name](tmp_path / folder, seed=seed, models=standin)
@@ -189,3 +190,36 @@ def test_packed_run_lengths() -> None:
     assert packed([5, 2, 5, 2]) == "5250"
     assert packed([100, 7]) == "T37"
     assert packed([9, 20, 9, 10]) == "9d09F"
+
+
+def test_lspet_layout(miniature: Any, standin: Any) -> None:
+    root, truth = miniature("lspet")
+    files = sorted(path.name for path in root.glob("*.png"))
+    assert files[:3] == ["im00001.png", "im00002.png", "im00004.png"], "numbers have gaps"
+    joints = loadmat(root / "joints.mat")["joints"]
+    assert joints.shape == (14, 3, len(files))
+    assert joints.dtype == np.float64
+    people = [person for person in truth.people if person.form == "joints"]
+    cut = 0
+    for column, (file, person) in enumerate(zip(files, people, strict=True)):
+        assert person.image_path == file
+        for name, (x, y, visible) in zip(convention("lsp_14").names, joints[:, :, column], strict=True):
+            if visible and name in person.joint_names:
+                assert np.hypot(*(person.joints_px[person.joint_names.index(name)] - (x, y))) < 5
+        hidden = joints[joints[:, 2, column] == 0, :2, column]
+        assert len(hidden) == 2
+        assert (hidden == 0).all(1).sum() == 1
+        cut += bool((joints[:, :2, column] > person.image_size_px).any())
+    assert cut == 1
+    detected = []
+    for split in ("train", "test"):
+        parsed = load(root / f"eft_fit/LSPet_{split}_ver10.json")
+        for entry, person in zip(parsed["data"], eft_people(truth, split), strict=True):
+            assert entry["imageName"] == person.image_path
+            assert_eft(standin, entry, person)
+            points = np.array(entry["gt_keypoint_2d"])
+            assert points[25:39, 2].sum() >= 12
+            assert not points[39:].any()
+            detected.append(bool(points[:25].any()))
+    assert any(detected)
+    assert not all(detected)
