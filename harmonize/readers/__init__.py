@@ -17,10 +17,12 @@ from harmonize.readers.gta_human2 import GtaHuman2
 from harmonize.readers.h36m import H36m
 from harmonize.readers.humandata import HumanData
 from harmonize.readers.humansc3d import Humansc3d
+from harmonize.readers.lspet import Lspet
 from harmonize.readers.mpi_inf_3dhp import MpiInf3dhp
 from harmonize.readers.mpii import Mpii
 from harmonize.readers.mscoco import Mscoco
 from harmonize.readers.muco_3dhp import Muco3dhp
+from harmonize.readers.ochuman import Ochuman
 from harmonize.readers.posetrack import Posetrack
 from harmonize.readers.prox import Prox
 from harmonize.readers.pw3d import Pw3d
@@ -28,6 +30,7 @@ from harmonize.readers.rich import Rich
 from harmonize.readers.spec import Spec
 from harmonize.readers.ssp3d import Ssp3d
 from harmonize.readers.synbody import Synbody
+from harmonize.readers.talkshow import Talkshow
 from harmonize.readers.ubody import Ubody
 from harmonize.readers.up3d import Up3d
 
@@ -45,10 +48,12 @@ READERS: dict[str, type[Reader]] = {
     "h36m": H36m,
     "humandata": HumanData,
     "humansc3d": Humansc3d,
+    "lspet": Lspet,
     "mpi_inf_3dhp": MpiInf3dhp,
     "mpii": Mpii,
     "mscoco": Mscoco,
     "muco_3dhp": Muco3dhp,
+    "ochuman": Ochuman,
     "posetrack": Posetrack,
     "prox": Prox,
     "pw3d": Pw3d,
@@ -56,6 +61,7 @@ READERS: dict[str, type[Reader]] = {
     "spec": Spec,
     "ssp3d": Ssp3d,
     "synbody": Synbody,
+    "talkshow": Talkshow,
     "ubody": Ubody,
     "up3d": Up3d,
 }
@@ -72,3 +78,13 @@ def reader_class(name: str) -> type[Reader]:
             f"no dataset is called {name!r}; known: {', '.join(READERS)}", fix="ehps datasets", dataset=name
         )
     return READERS[name]
+
+
+def splits_of(name: str, form: str | None = None) -> tuple[str, ...]:
+    """The splits of a dataset's annotation form (None: its default form), as named on disk.
+
+    Raises:
+        UnknownDatasetError: see `reader_class`.
+    """
+    cls = reader_class(name)
+    return cls.form_splits.get(form or cls.forms[0], cls.splits)
