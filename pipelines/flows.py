@@ -19,17 +19,17 @@ from pipelines.flow_server import start_server
 from pipelines.work import (
     SplitSummary,
     TaskWork,
-    finish,
+    close,
     make_shards,
     meter_of,
     plan_split,
     plan_splits,
-    results_of,
     tasks_of,
 )
 from pipelines.workers import Workers
 
 POLL_S = 0.5
+MAX_NAMED = 4
 
 
 def quiet_prefect() -> None:
@@ -55,7 +55,7 @@ def run_flow(jobs: Sequence[IngestJob], num_workers: int) -> list[SplitSummary]:
     """Plan the splits, make their missing shards in `num_workers` processes and sum up, as one recorded Prefect run.
 
     Raises:
-        TasksFailedError: some tasks failed; see `results_of`.
+        TasksFailedError: something failed; see `close`.
         KeyboardInterrupt: Ctrl-C or SIGTERM; the workers have ended and left no half-written file.
     """
     quiet_prefect()
@@ -65,14 +65,15 @@ def run_flow(jobs: Sequence[IngestJob], num_workers: int) -> list[SplitSummary]:
     from prefect.settings import PREFECT_API_URL, temporary_settings
     from prefect.task_runners import ThreadPoolTaskRunner
 
-    run_name = ", ".join(f"{job.reader} {job.split}" for job in jobs)
+    names = [f"{job.reader} {job.split}" for job in jobs]
+    run_name = ", ".join(names) if len(names) <= MAX_NAMED else f"{names[0]} and {len(names) - 1} more splits"
 
     plan = task(name="plan", cache_policy=NO_CACHE)(plan_split)
     runner: Any = ThreadPoolTaskRunner(num_workers)
 
     @flow(name="ingest", flow_run_name=run_name, task_runner=runner)
     def ingest() -> list[SplitSummary]:
-        splits = plan_splits(jobs, plan)
+        splits, failures = plan_splits(jobs, plan)
         works = tasks_of(splits)
         with Workers(make_shards, works, num_workers) as workers, _shown(works, workers):
 
@@ -82,8 +83,7 @@ def run_flow(jobs: Sequence[IngestJob], num_workers: int) -> list[SplitSummary]:
 
             futures = shards.map(range(len(works)))
             outcomes = [future.result(raise_on_failure=False) for future in futures]
-        results = results_of(works, outcomes)
-        return [finish(split, works, results) for split in splits]
+        return close(splits, works, outcomes, failures)
 
     own_api = {} if PREFECT_API_URL.value() else {PREFECT_API_URL: start_server()}
     try:

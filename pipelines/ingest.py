@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from harmonize.shards.plan import IngestJob
-from pipelines.work import SplitSummary, check, finish, meter_of, plan_splits, run_inline, tasks_of
+from pipelines.work import SplitSummary, check, close, meter_of, plan_splits, run_inline, tasks_of
 
 Runner = Literal["local", "inline"]
 
@@ -14,20 +14,23 @@ Runner = Literal["local", "inline"]
 def ingest(jobs: Sequence[IngestJob], *, runner: Runner, num_workers: int) -> list[SplitSummary]:
     """Make the shards of the jobs that are missing or out of date; one summary a job.
 
-    inline: in this process, one task after the other, for debugging and for tests.
+    inline: in this process, one task after the other, for debugging and for tests. A dataset that fails does not stop
+    the others.
 
     Raises:
-        EhpsError: see `check`, `plan_split`, `results_of` and `finish`. Finished shards are kept and not made again.
+        EhpsError: the only dataset asked for cannot work (see `check`); nothing was started.
+        TasksFailedError: see `close`. Finished shards are kept and not made again.
         KeyboardInterrupt: Ctrl-C or SIGTERM; nothing half-written is left.
     """
-    for job in jobs:
-        check(job)
+    if len({job.reader for job in jobs}) == 1:
+        for job in jobs:
+            check(job)
     if runner == "local":
         from pipelines.flows import run_flow
 
         return run_flow(jobs, num_workers)
-    splits = plan_splits(jobs)
+    splits, failures = plan_splits(jobs)
     works = tasks_of(splits)
     with meter_of(works) as meter:
-        results = run_inline(works, meter.add)
-    return [finish(split, works, results) for split in splits]
+        outcomes = run_inline(works, meter.add)
+    return close(splits, works, outcomes, failures)

@@ -23,7 +23,7 @@ def show(rows: Sequence[Mapping[str, Any]], *, as_json: bool, title: str | None 
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     columns = list(rows[0]) if rows else []
     for name in columns:
-        is_number = all(isinstance(row[name], int | float) and not isinstance(row[name], bool) for row in rows)
+        is_number = all(isinstance(row[name], int | float | None) and not isinstance(row[name], bool) for row in rows)
         table.add_column(name, justify="right" if is_number else "left", overflow="fold")
     for row in rows:
         table.add_row(*(_cell(row[name]) for name in columns))
@@ -37,6 +37,26 @@ def show(rows: Sequence[Mapping[str, Any]], *, as_json: bool, title: str | None 
 def show_json(document: Any) -> None:
     """Print one JSON document on stdout; values JSON does not know (paths, dates) as strings."""
     print(json.dumps(document, ensure_ascii=False, default=str))
+
+
+def size_text(num_bytes: int | None) -> str | None:
+    """Bytes for people: 12 MB."""
+    if num_bytes is None:
+        return None
+    size, units = float(num_bytes), ["B", "KB", "MB", "GB", "TB"]
+    while size >= 1000 and len(units) > 1:
+        size, units = size / 1000, units[1:]
+    return f"{size:.3g} {units[0]}"
+
+
+def duration_text(seconds: float | None) -> str | None:
+    """A time for people: 2 h 05 min."""
+    if seconds is None:
+        return None
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
 
 
 def _cell(value: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from harmonize.bodies import BodyModels
 from harmonize.errors import EhpsError
@@ -50,14 +50,26 @@ class SplitSummary:
     num_shards_made: int
     num_samples_made: int
     num_rejects_made: int
+    worker_seconds: float = field(compare=False)
+
+
+Problem = EhpsError | OSError
 
 
 class TasksFailedError(EhpsError):
-    """Some tasks failed; the shards of the others are complete. Its exit code is the highest of its causes."""
+    """Some work failed; the shards of the rest are complete. Its exit code is the highest of its causes.
 
-    def __init__(self, message: str, *, fix: str, exit_code: int) -> None:
-        super().__init__(message, fix=fix)
-        self.exit_code = exit_code
+    summaries: of the splits that are complete.
+    """
+
+    def __init__(self, failures: Sequence[tuple[str, Problem]], total: int, summaries: list[SplitSummary]) -> None:
+        lines = [f"  {name}: {str(error).replace(chr(10), chr(10) + '  ')}" for name, error in failures]
+        super().__init__(
+            f"{len(failures)} of {total} tasks failed; the shards of the others are complete\n" + "\n".join(lines),
+            fix="mend what the messages name and run the same command again: finished shards are kept",
+        )
+        self.exit_code = max(error.exit_code if isinstance(error, EhpsError) else 1 for _, error in failures)
+        self.summaries = summaries
 
 
 def check(job: IngestJob) -> None:
@@ -76,14 +88,23 @@ def plan_split(job: IngestJob) -> SplitWork:
     return SplitWork(job=job, plan=plan, pending=tuple(pending(plan, job)))
 
 
-def plan_splits(jobs: Sequence[IngestJob], plan: Callable[[IngestJob], SplitWork] = plan_split) -> list[SplitWork]:
-    """The plans of several splits; large annotation files take their time, as all are hashed when first seen."""
-    splits = []
+def plan_splits(
+    jobs: Sequence[IngestJob], plan: Callable[[IngestJob], SplitWork] = plan_split
+) -> tuple[list[SplitWork], list[tuple[str, Problem]]]:
+    """The plans of several splits, and what went wrong with those that have none.
+
+    Large annotation files take their time, as all are hashed when first seen.
+    """
+    splits: list[SplitWork] = []
+    failures: list[tuple[str, Problem]] = []
     with Meter("plan", len(jobs), "splits") as meter:
         for job in jobs:
-            splits.append(plan(job))
+            try:
+                splits.append(plan(job))
+            except (EhpsError, OSError) as error:
+                failures.append((f"{job.reader}/{job.split}", error))
             meter.add(1)
-    return splits
+    return splits, failures
 
 
 def tasks_of(splits: Sequence[SplitWork]) -> list[TaskWork]:
@@ -104,55 +125,59 @@ def make_shards(work: TaskWork, count: Count) -> TaskResult:
     return run_task(work.split.job, work.split.plan, work.task, count)
 
 
-def run_inline(works: Sequence[TaskWork], count: Count) -> list[TaskResult]:
-    """Make the shards of one task after the other in this process; a failed task does not stop the others.
-
-    Raises:
-        TasksFailedError: as `results_of`.
-    """
+def run_inline(works: Sequence[TaskWork], count: Count) -> list[TaskResult | BaseException]:
+    """What came of each task, made one after the other in this process; a failed task does not stop the others."""
     outcomes: list[TaskResult | BaseException] = []
     for work in works:
         try:
             outcomes.append(make_shards(work, count))
         except Exception as error:
             outcomes.append(error)
-    return results_of(works, outcomes)
+    return outcomes
 
 
-def results_of(works: Sequence[TaskWork], outcomes: Sequence[TaskResult | BaseException]) -> list[TaskResult]:
-    """The results, one a task.
+def close(
+    splits: Sequence[SplitWork],
+    works: Sequence[TaskWork],
+    outcomes: Sequence[TaskResult | BaseException],
+    failures: Sequence[tuple[str, Problem]],
+) -> list[SplitSummary]:
+    """Close every split all of whose tasks are done, and sum up. `failures`: what went wrong before there were tasks.
 
     Raises:
-        TasksFailedError: tasks failed for a reason that their messages explain.
+        TasksFailedError: something failed for a reason that its message explains; what is complete was closed.
         BaseException: any other exception of a task, unchanged: it is a bug or an interruption.
     """
-    results, failures = [], []
+    failed = list(failures)
+    results: dict[str, list[TaskResult]] = {split.name: [] for split in splits}
     for work, outcome in zip(works, outcomes, strict=True):
         if isinstance(outcome, EhpsError | OSError):
-            failures.append((work.name, outcome))
+            failed.append((work.name, outcome))
+            results.pop(work.split.name, None)
         elif isinstance(outcome, BaseException):
             outcome.add_note(f"in {work.name}")
             raise outcome
-        else:
-            results.append(outcome)
-    if failures:
-        lines = [f"  {name}: {str(error).replace(chr(10), chr(10) + '  ')}" for name, error in failures]
-        raise TasksFailedError(
-            f"{len(failures)} of {len(works)} tasks failed; the shards of the others are complete\n" + "\n".join(lines),
-            fix="mend what the messages name and run the same command again: finished shards are kept",
-            exit_code=max(error.exit_code if isinstance(error, EhpsError) else 1 for _, error in failures),
-        )
-    return results
+        elif work.split.name in results:
+            results[work.split.name].append(outcome)
+    summaries = []
+    for split in splits:
+        if split.name in results:
+            try:
+                summaries.append(finish(split, results[split.name]))
+            except (EhpsError, OSError) as error:
+                failed.append((split.name, error))
+    if failed:
+        raise TasksFailedError(failed, len(works) + len(failures), summaries)
+    return summaries
 
 
-def finish(split: SplitWork, works: Sequence[TaskWork], results: Sequence[TaskResult]) -> SplitSummary:
-    """Check a split as a whole, drop shards of older plans, and sum up; `works` and `results` may span several splits.
+def finish(split: SplitWork, made: Sequence[TaskResult]) -> SplitSummary:
+    """Check a split as a whole, drop shards of older plans, and sum up what was made now.
 
     Raises:
         StoreError: see `finalise`.
     """
     finalise(split.plan, split.job)
-    made = [result for work, result in zip(works, results, strict=True) if work.split is split]
     return SplitSummary(
         dataset=split.job.reader,
         split=split.job.split,
@@ -160,4 +185,5 @@ def finish(split: SplitWork, works: Sequence[TaskWork], results: Sequence[TaskRe
         num_shards_made=sum(len(result.shards) for result in made),
         num_samples_made=sum(result.num_samples for result in made),
         num_rejects_made=sum(result.num_rejects for result in made),
+        worker_seconds=sum(result.seconds for result in made),
     )

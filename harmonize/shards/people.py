@@ -49,6 +49,16 @@ def read_units(
                 yield item
 
 
+def first_people(items: Iterable[Annotation | Reject | Skipped], limit: int) -> Iterator[Annotation | Reject | Skipped]:
+    """The first `limit` people that sub-sampling leaves, and who is skipped between them; all where the limit is 0."""
+    count = 0
+    for item in items:
+        if limit and count == limit:
+            return
+        count += not isinstance(item, Skipped)
+        yield item
+
+
 def make_people(
     items: Iterable[Annotation | Reject | Skipped], models: BodyModels, pictures: Pictures, options: IngestOptions
 ) -> Iterator[list[Sample | StagedReject | Skipped]]:

@@ -43,8 +43,9 @@ class IngestOptions:
     images: "crop" stores a window around the person with `context` times the side of its box, "full" the whole frame's
     bytes with each person, "none" annotations alone. every: keep every n-th picture of a unit. body_mode: "fit" fits
     foreign bodies to neutral SMPL-X, "copy" copies rotations (for comparability with SMPLer-X). shard_samples,
-    task_samples: about how many people a shard and a task hold. max_reject_share: share of people that gate, conversion
-    or pictures may refuse. limits: what the gate holds against each person.
+    task_samples: about how many people a shard and a task hold. limit: only about that many people of the split, for a
+    trial; 0 for all. max_reject_share: share of people that gate, conversion or pictures may refuse. limits: what the
+    gate holds against each person.
 
     Raises:
         UsageError: a value is out of range.
@@ -56,6 +57,7 @@ class IngestOptions:
     body_mode: BodyMode = "fit"
     shard_samples: int = 1000
     task_samples: int = 8000
+    limit: int = 0
     max_reject_share: float = 0.05
     limits: Limits = field(default_factory=Limits)
 
@@ -66,6 +68,7 @@ class IngestOptions:
         _require(0.0 <= self.max_reject_share <= 1.0, "max_reject_share", "a share from 0 to 1", self.max_reject_share)
         for name in ("every", "shard_samples", "task_samples"):
             _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+        _require(self.limit >= 0, "limit", "0 or more", self.limit)
 
 
 def _require(holds: bool, name: str, expected: str, found: object) -> None:
@@ -140,8 +143,8 @@ def make_plan(job: IngestJob) -> Plan:
     """
     reader = job.make_reader()
     reader.check_split(job.split)
-    units = reader.units(job.split)
-    tasks = make_tasks(units, job.options)
+    tasks = make_tasks(reader.units(job.split), job.options)
+    units = [unit for task in tasks for unit in task.units]
     models, cache = BodyModels.open(job.body_models), HashCache()
     content = {
         "reader": {
@@ -213,8 +216,10 @@ def make_tasks(units: Sequence[Unit], options: IngestOptions) -> tuple[Task, ...
             raise StoreError(f"two work units are called {one.id!r}: expected ids that are unique in a split")
     groups: list[list[Unit]] = []
     people = 0
+    if options.limit:
+        ordered = _enough(ordered, options)
     for unit in ordered:
-        if not groups or people >= options.task_samples:
+        if not groups or (people >= options.task_samples and not options.limit):
             groups.append([])
             people = 0
         groups[-1].append(unit)
@@ -228,6 +233,13 @@ def make_tasks(units: Sequence[Unit], options: IngestOptions) -> tuple[Task, ...
         tasks.append(Task(index=index, units=units_of_task, first_shard=first, num_shards=size * factor))
         first += size * factor
     return tuple(tasks)
+
+
+def _enough(units: Sequence[Unit], options: IngestOptions) -> list[Unit]:
+    """The first units that hold the limit's people. One without a hint counts as one person: it may hold no more."""
+    counts = itertools.accumulate(-(-max(unit.num_hint, 1) // options.every) for unit in units)
+    needed = sum(count < options.limit for count in counts) + 1
+    return list(units[:needed])
 
 
 def _people(unit: Unit, options: IngestOptions) -> int:

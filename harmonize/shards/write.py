@@ -7,6 +7,7 @@ left makes no difference.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -20,7 +21,7 @@ from harmonize.shards.index import INDEX_SCHEMA, REJECTS_SCHEMA, StagedReject, r
 from harmonize.shards.judge import judge
 from harmonize.shards.manifest import digest, read_manifest
 from harmonize.shards.names import FAILED, INDEX, MANIFEST, REJECTS, parse_shard_name, split_file_name
-from harmonize.shards.people import Skipped, make_people, read_units
+from harmonize.shards.people import Skipped, first_people, make_people, read_units
 from harmonize.shards.pictures import Pictures
 from harmonize.shards.plan import IngestJob, Plan, Task, check_inputs
 from harmonize.shards.shard import ShardContent, write_shard
@@ -32,12 +33,13 @@ from harmonize.shards.threads import pin_threads
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskResult:
-    """What a task made. num_rejects counts everyone who was refused, also on the dataset's own word."""
+    """What a task made, and how long it took. num_rejects counts all who were refused, on the dataset's word too."""
 
     num_samples: int
     num_rejects: int
     num_skipped: int
     shards: tuple[str, ...]
+    seconds: float = field(compare=False)
 
 
 @dataclass(slots=True)
@@ -55,6 +57,7 @@ def run_task(job: IngestJob, plan: Plan, task: Task, on_progress: Callable[[int]
         StoreError: the disk is full, two people share a key, or the inputs have changed since they were planned.
         UsageError, RawFileError: raw files or body models are missing or damaged.
     """
+    start = time.monotonic()
     reader, models = job.make_reader(), _models(job.body_models, digest(plan.content["body_models"]))
     names = plan.shard_names(task)
     failed = job.folder / f"{FAILED}{names[0]}{REJECTS}"
@@ -83,6 +86,7 @@ def run_task(job: IngestJob, plan: Plan, task: Task, on_progress: Callable[[int]
         num_rejects=sum(len(content.rejects) for content in contents),
         num_skipped=sum(content.num_skipped for content in contents),
         shards=names,
+        seconds=time.monotonic() - start,
     )
 
 
@@ -103,7 +107,7 @@ def _gather(
     """Read the task's units, spool the samples, and sort everyone into shards."""
     shards = [_Gathered() for _ in range(task.num_shards)]
     pictures = Pictures(Path(job.root), HashCache())
-    items = read_units(reader, job.split, task.units, job.options.every)
+    items = first_people(read_units(reader, job.split, task.units, job.options.every), job.options.limit)
     for portion in make_people(items, models, pictures, job.options):
         for person in portion:
             key = make_key(person.reject.provenance) if isinstance(person, StagedReject) else person.key
