@@ -81,7 +81,7 @@ class Lspet(Reader):
         folder = self._picture_folder()
         for row, fit in rows_of(read_eft(self.root / file), unit):
             path = folder + PurePosixPath(fit.image_name).name
-            provenance = self._provenance(split, path, str(row), file, f"data[{row}]")
+            provenance = self._provenance(split, path, file, f"data[{row}]")
             yield eft_annotation(fit, provenance, ImageSource(path=path, orientation=1))
 
     def _picture_folder(self) -> str:
@@ -95,7 +95,7 @@ class Lspet(Reader):
         people = _joints(self.root / file)
         names = convention("lsp_14").names
         for at, (path, points) in enumerate(zip(self._paths(file, len(people)), people, strict=True)):
-            provenance = self._provenance(split, path, "0", file, f"joints(:,:,{at + 1})")
+            provenance = self._provenance(split, path, file, f"joints(:,:,{at + 1})")
             person = CocoPerson(id=0, is_crowd=False, xywh_px=None, points=points)
             yield coco_annotation(person, Picture(path, None), provenance, names)
 
@@ -118,12 +118,12 @@ class Lspet(Reader):
             dataset=self.name,
         )
 
-    def _provenance(self, split: str, path: str, person: str, source_file: str, source_row: str) -> Provenance:
+    def _provenance(self, split: str, path: str, source_file: str, source_row: str) -> Provenance:
         return Provenance(
             dataset=self.name,
             split=split,
             frame=PurePosixPath(path).stem,
-            person=person,
+            person="0",
             source_file=source_file,
             source_row=source_row,
             image_path=path,

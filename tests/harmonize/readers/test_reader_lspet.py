@@ -55,7 +55,8 @@ def test_fits_name_their_pictures(tmp_path: Path) -> None:
     annotated, detected = train.keypoints2d
     assert (annotated.origin, detected.origin) == ("annotated", "detected")
     assert annotated.names[:14] == convention("lsp_14").names
-    assert [one.provenance.person for one in read(Lspet(tmp_path), "test")] == ["0", "1"]
+    test = read(Lspet(tmp_path), "test")
+    assert [(one.provenance.frame, one.provenance.person) for one in test] == [("im00001", "0"), ("im00002", "0")]
 
 
 def test_the_outdated_file_serves_when_it_is_alone(tmp_path: Path) -> None:
