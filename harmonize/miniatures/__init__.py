@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from harmonize.miniatures.agora import write_agora
 from harmonize.miniatures.bedlam import write_bedlam
+from harmonize.miniatures.behave import write_behave
 from harmonize.miniatures.crowdpose import write_crowdpose
 from harmonize.miniatures.egobody_egoset import write_egobody_egoset
 from harmonize.miniatures.egobody_mvset import write_egobody_mvset
@@ -23,6 +24,7 @@ from harmonize.miniatures.posetrack import write_posetrack
 from harmonize.miniatures.prox import write_prox
 from harmonize.miniatures.pw3d import write_pw3d
 from harmonize.miniatures.rich import write_rich
+from harmonize.miniatures.spec import write_spec
 from harmonize.miniatures.ssp3d import write_ssp3d
 from harmonize.miniatures.synbody import write_synbody
 from harmonize.miniatures.truth import TruePerson, Truth
@@ -34,6 +36,7 @@ __all__ = ["MINIATURES", "TruePerson", "Truth"]
 MINIATURES: dict[str, Callable[..., Truth]] = {
     "agora": write_agora,
     "bedlam": write_bedlam,
+    "behave": write_behave,
     "chi3d": write_chi3d,
     "crowdpose": write_crowdpose,
     "egobody_egoset": write_egobody_egoset,
@@ -53,6 +56,7 @@ MINIATURES: dict[str, Callable[..., Truth]] = {
     "prox": write_prox,
     "pw3d": write_pw3d,
     "rich": write_rich,
+    "spec": write_spec,
     "ssp3d": write_ssp3d,
     "synbody": write_synbody,
     "ubody": write_ubody,

@@ -43,8 +43,8 @@ _FIRST_TIMESTAMP, _TICKS_PER_FRAME = 132754997786014666, 333333
 _DATES = ("2021-09-07-155421", "2022-02-25-180211", "2021-09-29-094010", "2021-10-04-131747")
 _DETECTION_NOISE_PX = 0.7
 
-# Frames of a recording, by what is wrong with them; "" for nothing. Those that are `_UNLISTED` are nobody's: the picture
-# was dropped, the frame precedes or follows the annotated range.
+# Frames of a recording, by what is wrong with them; "" for nothing. Those in `_UNLISTED` are nobody's: the picture was
+# dropped, or the frame precedes or follows the annotated range.
 _FAULTS = (
     ("", "no-detection", "", "singular", "", "no-line", "image-missing", "", "no-fit", "dropped", "before"),
     ("", ""),

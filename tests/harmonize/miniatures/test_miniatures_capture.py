@@ -1,0 +1,111 @@
+"""BEHAVE, ARCTIC and EHF: layout and truth, by the descriptions of the datasets and with the plain libraries alone."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harmonize.bodies import BodyBatch
+from harmonize.miniatures import MINIATURES
+
+SAME_MM = 0.02
+
+
+def assert_same(mesh: np.ndarray, person: Any) -> None:
+    assert 1000 * np.abs(mesh - person.vertices_cam_m).max() < SAME_MM, person.identity
+
+
+@pytest.mark.parametrize("name", ["behave"])
+def test_one_seed_gives_one_miniature(name: str, miniature: Any, tmp_path: Path) -> None:
+    root, truth = miniature(name)
+    again = MINIATURES[name](tmp_path)
+    files = sorted(path.relative_to(root) for path in root.rglob("*") if path.is_file())
+    assert files == sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
+    assert sum((root / file).stat().st_size for file in files) < 4e6
+    assert [file for file in files if (root / file).read_bytes() != (tmp_path / file).read_bytes()] == []
+    assert [person.identity for person in truth.people] == [person.identity for person in again.people]
+
+
+def smplh_mesh(standin: Any, gender: str, pose: Any, betas: Any, trans: Any) -> np.ndarray:
+    """Hands as stored, no mean added."""
+    batch = BodyBatch(pose_aa=np.reshape(pose, (1, 52, 3)), betas=betas[None], transl_m=trans[None])
+    return np.asarray(standin.get("smplh", gender).vertices(batch)[0], np.float64)
+
+
+def test_behave_layout(miniature: Any, standin: Any) -> None:
+    root, truth = miniature("behave")
+    splits = json.loads((root / "split.json").read_text())
+    assert set(splits) == {"train", "test"}
+    kinects: dict[str, list[int]] = {}
+    missing = Counter[str]()
+    for person in truth.people:
+        sequence, _, camera = person.sequence.rpartition("/k")
+        info = json.loads((root / f"sequences/{sequence}/info.json").read_text())
+        assert set(info) == {"config", "intrinsic", "empty", "cat", "gender", "kinects", "beta"}
+        assert info["config"].startswith("../../")
+        assert info["gender"] == person.gender
+        assert int(camera) in info["kinects"]
+        kinects[sequence] = info["kinects"]
+        assert sequence in splits[person.split]
+        frame = root / f"sequences/{sequence}/{person.frame}"
+        assert person.image_path == str((frame / f"k{camera}.color.jpg").relative_to(root))
+        if person.reject_hint != "no-fit":
+            assert (root / person.image_path).exists() == person.is_kept
+        if person.form == "30fps":
+            fast = np.load(root / f"behave-30fps-params-v1/{sequence}/smpl_fit_all.npz")
+            assert fast["poses"].shape == (len(fast["frame_times"]), 156)
+            at = fast["frame_times"].tolist().index(person.frame)
+            fit = {"pose": fast["poses"][at], "betas": fast["betas"][at], "trans": fast["trans"][at]}
+        else:
+            assert person.frame.endswith(".000")
+            path = frame / "person/fit02/person_fit.pkl"
+            assert path.exists() == (person.reject_hint != "no-fit")
+            if not path.exists():
+                missing["no-fit"] += 1
+                assert (frame / "person/fit01/person_fit.pkl").exists()
+                continue
+            fit = pickle.loads(path.read_bytes())
+            points = np.reshape(json.loads((frame / "person/person_J3d.json").read_text())["body_joints3d"], (25, 4))
+            assert (points[:, 3] > 0).all()
+        assert {key: value.shape for key, value in fit.items()} == {"pose": (156,), "betas": (10,), "trans": (3,)}
+        config = root / f"calibs/{sequence.split('_')[0]}/config/{camera}/config.json"
+        to_world = json.loads(config.read_text())
+        rotmat, offset = np.reshape(to_world["rotation"], (3, 3)), np.array(to_world["translation"])
+        if camera == "1":
+            np.testing.assert_allclose([*rotmat.ravel(), *offset], [*np.eye(3).ravel(), 0, 0, 0], atol=1e-12)
+        mesh = smplh_mesh(standin, person.gender, fit["pose"], fit["betas"], fit["trans"])
+        assert_same((mesh - offset) @ rotmat, person)
+        inner = json.loads((root / f"calibs/intrinsics/{camera}/calibration.json").read_text())["color"]
+        np.testing.assert_allclose(inner["opencv"][:4], [*person.focal_px, *person.principal_point_px])
+        np.testing.assert_allclose(inner["opencv"][4:], person.distortion[:8])
+        assert inner["opencv"] == [
+            inner[key] for key in ["fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6"]
+        ]
+        assert (inner["width"], inner["height"]) == person.image_size_px
+        found = frame / f"k{camera}.color.json"
+        if found.exists():
+            parts = json.loads(found.read_text())
+            assert {part: len(values) for part, values in parts.items()} == {
+                "body_joints": 75,
+                "left_hand_joints": 63,
+                "right_hand_joints": 63,
+                "face_joints": 210,
+            }
+            wrist = np.reshape(parts["left_hand_joints"], (21, 3))[0]
+            assert wrist[2] == 0 or np.linalg.norm(wrist[:2] - person.joints_px[20]) < 8, "on the bent picture"
+        elif person.form == "frames":
+            missing["detections"] += 1
+    assert set(map(tuple, kinects.values())) == {(0, 1, 2, 3), (0, 2, 3)}
+    assert missing == {"no-fit": 4, "detections": 1}
+    assert {person.frame for person in truth.people if person.form == "30fps"} == {
+        "t0003.000",
+        "t0003.033",
+        "t0003.067",
+    }
+    assert list(root.glob("sequences/*_chairwood_*/t0003.000/chair/fit01/chair_fit.pkl"))
