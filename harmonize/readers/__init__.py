@@ -21,6 +21,7 @@ from harmonize.readers.lspet import Lspet
 from harmonize.readers.mpi_inf_3dhp import MpiInf3dhp
 from harmonize.readers.mpii import Mpii
 from harmonize.readers.mscoco import Mscoco
+from harmonize.readers.mtp import Mtp
 from harmonize.readers.muco_3dhp import Muco3dhp
 from harmonize.readers.ochuman import Ochuman
 from harmonize.readers.posetrack import Posetrack
@@ -52,6 +53,7 @@ READERS: dict[str, type[Reader]] = {
     "mpi_inf_3dhp": MpiInf3dhp,
     "mpii": Mpii,
     "mscoco": Mscoco,
+    "mtp": Mtp,
     "muco_3dhp": Muco3dhp,
     "ochuman": Ochuman,
     "posetrack": Posetrack,
