@@ -6,6 +6,7 @@ from harmonize.errors import UnknownDatasetError
 from harmonize.readers.agora import Agora
 from harmonize.readers.base import Reader
 from harmonize.readers.bedlam import Bedlam
+from harmonize.readers.behave import Behave
 from harmonize.readers.chi3d import Chi3d
 from harmonize.readers.crowdpose import Crowdpose
 from harmonize.readers.dna_rendering import DnaRendering
@@ -38,6 +39,7 @@ from harmonize.readers.up3d import Up3d
 READERS: dict[str, type[Reader]] = {
     "agora": Agora,
     "bedlam": Bedlam,
+    "behave": Behave,
     "chi3d": Chi3d,
     "crowdpose": Crowdpose,
     "dna_rendering": DnaRendering,
