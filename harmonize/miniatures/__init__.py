@@ -8,6 +8,7 @@ from harmonize.miniatures.agora import write_agora
 from harmonize.miniatures.bedlam import write_bedlam
 from harmonize.miniatures.behave import write_behave
 from harmonize.miniatures.crowdpose import write_crowdpose
+from harmonize.miniatures.dna_rendering import write_dna_rendering, write_dna_rendering_hires
 from harmonize.miniatures.egobody_egoset import write_egobody_egoset
 from harmonize.miniatures.egobody_mvset import write_egobody_mvset
 from harmonize.miniatures.gta_human2 import write_gta_human2
@@ -39,6 +40,8 @@ MINIATURES: dict[str, Callable[..., Truth]] = {
     "behave": write_behave,
     "chi3d": write_chi3d,
     "crowdpose": write_crowdpose,
+    "dna_rendering": write_dna_rendering,
+    "dna_rendering_hires": write_dna_rendering_hires,
     "egobody_egoset": write_egobody_egoset,
     "egobody_mvset": write_egobody_mvset,
     "fit3d": write_fit3d,
