@@ -25,7 +25,7 @@ from harmonize.bodies import BodyBatch
 from harmonize.miniatures import MINIATURES
 
 SAME_MM = 0.02
-NAMES = ("h36m", "mpi_inf_3dhp", "ssp3d", "up3d")
+NAMES = ("h36m", "mpi_inf_3dhp", "spec", "ssp3d", "up3d")
 
 
 def load(path: Path) -> Any:
@@ -362,3 +362,55 @@ def test_ssp3d_layout(miniature: Any, standin: Any) -> None:
         assert abs(rows.max() - pixels[:, 1].max()) < 3
     assert len(betas) >= 2
     assert far >= len(people) // 3, "a box read as (column, row) would not show"
+
+
+def test_spec_layout(miniature: Any, standin: Any) -> None:
+    root, truth = miniature("spec")
+    model, focal_shapes, scenes = standin.get("smpl", "neutral"), [], 0
+    for split, path in (
+        ("train", "spec-syn/annotations/train.npz"),
+        ("test", "spec-syn/annotations/test.npz"),
+        ("mtp_test", "spec-mtp/annotations/test.npz"),
+    ):
+        labels = np.load(root / path)
+        people = {person.person: person for person in truth.people if person.split == split}
+        count = len(labels["imgname"])
+        assert len(people) == count
+        focal_shapes.append(labels["focal_length"].shape[1:])
+        assert ("pose" in labels) == (split != "test")
+        assert ("pose_0yaw_inverseyz" in labels) == (split != "mtp_test")
+        assert {key: labels[key].shape for key in ("openpose_gt", "part", "S", "cam_rotmat", "cam_int")} == {
+            "openpose_gt": (count, 25, 3),
+            "part": (count, 24, 3),
+            "S": (count, 24, 4),
+            "cam_rotmat": (count, 3, 3),
+            "cam_int": (count, 3, 3),
+        }
+        for row in range(count):
+            person = people[str(row)]
+            assert person.image_path == f"{path.split('/')[0]}/{labels['imgname'][row]}"
+            if split != "mtp_test":
+                assert person.image_size_px == (1920, 1080)
+            pose = labels["pose" if split == "train" else "pose_0yaw_inverseyz" if split == "test" else "pose_cam"][row]
+            rotmat = np.eye(3) if split == "mtp_test" else labels["cam_rotmat"][row]
+            pitch, roll = labels["cam_pitch"][row], labels["cam_roll"][row]
+            built = Rotation.from_euler("z", roll) * Rotation.from_euler("x", pitch)
+            np.testing.assert_allclose(built.as_matrix(), labels["cam_rotmat"][row], atol=1e-6)
+            turned = pose.reshape(24, 3).astype(float)
+            turned[0] = (Rotation.from_matrix(rotmat) * Rotation.from_rotvec(turned[0])).as_rotvec()
+            vertices = mesh(model, turned, labels["shape"][row], np.zeros(3))
+            transl = (person.vertices_cam_m - vertices).mean(0)
+            assert_same(vertices + transl, person)
+            scenes += np.abs(transl - labels["cam_trans"][row]).max() > 0.5
+            assert not np.allclose(labels["camcalib_f_pix"][row], person.focal_px)
+            if person.is_kept:
+                at = [person.joint_names.index(name) for name in ("neck", "right_wrist", "left_hip", "left_ankle")]
+                points = labels["openpose_gt"][row][[1, 4, 12, 14], :2]
+                np.testing.assert_allclose(points, person.joints_px[at], atol=1e-3)
+        shown = set(labels["imgname"])
+        for name in shown:
+            rows = labels["imgname"] == name
+            assert len(np.unique(labels["cam_trans"][rows], axis=0)) == 1
+    assert focal_shapes == [(), (1,), (2,)]
+    assert scenes > 8
+    assert {person.reject_hint for person in truth.people} == {"", "no-transl"}
