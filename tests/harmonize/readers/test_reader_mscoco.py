@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from harmonize.annotation import Annotation, Reject
-from harmonize.errors import RawFileError
-from harmonize.readers import mscoco
+from harmonize.errors import RawFileError, RawLayoutError
+from harmonize.readers import coco_people
 from harmonize.readers.mscoco import Mscoco
 
 FIT = "annotations/MSCOCO_train_SMPLX_all_NeuralAnnot.json"
@@ -178,7 +178,7 @@ def test_unusable_people_are_rejects_with_reasons(tmp_path: Path) -> None:
 
 
 def test_units_split_images_and_their_hints_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mscoco, "IMAGES_PER_UNIT", 2)
+    monkeypatch.setattr(coco_people, "PICTURES_PER_UNIT", 2)
     people = [annotation(10 * image + k, image_id=image) for image in (5, 3, 4, 2, 1) for k in range(2)]
     reader = write(tmp_path, people)
     units = reader.units("train")
@@ -211,6 +211,94 @@ def test_a_truncated_file_is_one_error_that_names_it(tmp_path: Path) -> None:
         Mscoco(tmp_path).units("train")
 
 
+# --- other fits of the same people ------------------------------------------------------------------------------------
+
+SMPL_FIT = "annotations/MSCOCO_train_SMPL_NeuralAnnot.json"
+
+
+def smpl_fit() -> dict[str, Any]:
+    rng = np.random.default_rng(1)
+    params = {
+        key: rng.normal(size=size).round(4).tolist() for key, size in {"pose": 72, "shape": 10, "trans": 3}.items()
+    }
+    return {"smpl_param": params, "cam_param": {"focal": [30000.5, 30001.5], "princpt": [21.0, 20.0]}}
+
+
+def test_smpl_fits_are_a_form_of_their_own(tmp_path: Path) -> None:
+    write(tmp_path, [annotation(1), annotation(2)], {"1": fit(), "2": fit()})
+    with pytest.raises(RawLayoutError, match="SMPL_NeuralAnnot"):
+        Mscoco(tmp_path, form="neuralannot_smpl").units("train")
+    (tmp_path / SMPL_FIT).write_text(json.dumps({"1": smpl_fit()}))
+    first, second = read(Mscoco(tmp_path, form="neuralannot_smpl"))
+    assert isinstance(first, Annotation)
+    assert isinstance(second, Annotation)
+    assert first.body is not None
+    assert (first.body.model, first.body.hands) == ("smpl", "absent")
+    np.testing.assert_allclose(first.body.pose_aa.ravel(), smpl_fit()["smpl_param"]["pose"], rtol=1e-6)
+    np.testing.assert_allclose(first.camera.focal_px, [30000.5, 30001.5])
+    assert len(first.keypoints2d[0].values) == 133
+    assert second.body is None, "it has an SMPL-X fit, which is of another optimisation"
+    default = read(Mscoco(tmp_path))[0]
+    assert isinstance(default, Annotation)
+    assert default.body is not None
+    assert default.body.model == "smplx"
+
+
+def eft(name: str = "COCO_train2014_000000000009.jpg", **changes: Any) -> dict[str, Any]:
+    return {
+        "parm_pose": np.tile(np.eye(3), (24, 1, 1)).tolist(),
+        "parm_shape": [0.1] * 10,
+        "parm_cam": [0.9, 0.05, 0.1],
+        "bbox_scale": 0.3,
+        "bbox_center": [40, 30],
+        "gt_keypoint_2d": np.ones((49, 3)).tolist(),
+        "smpltype": "smpl",
+        "annotId": 442619,
+        "imageName": name,
+    } | changes
+
+
+def write_eft(root: Path, name: str, fits: list[dict[str, Any]]) -> Mscoco:
+    (root / "eft_fit").mkdir(exist_ok=True)
+    (root / "eft_fit" / name).write_text(json.dumps({"ver": 0.1, "data": fits}))
+    return Mscoco(root, form="eft")
+
+
+def test_eft_fits_name_pictures_of_2014_and_people_by_annotation(tmp_path: Path) -> None:
+    reader = write_eft(
+        tmp_path, "COCO2014-All-ver01.json", [eft(), eft(annotId=0), eft("train2014/COCO_train2014_x.jpg")]
+    )
+    first, second, third = read(reader)
+    assert isinstance(first, Annotation)
+    assert (first.provenance.frame, first.provenance.person) == ("COCO_train2014_000000000009", "442619")
+    assert first.image.path == "images/train2014/COCO_train2014_000000000009.jpg"
+    assert first.provenance.label_origin == "eft"
+    assert first.body is not None
+    assert first.body.model == "smpl"
+    assert "left_ear" in first.keypoints2d[0].names
+    assert second.provenance.person == "row-1", "0 stands for no id"
+    assert third.provenance.image_path == "images/train2014/COCO_train2014_x.jpg"
+
+
+def test_pictures_of_2017_serve_fits_of_2014(tmp_path: Path) -> None:
+    reader = write_eft(tmp_path, "COCO2014-Val-ver10.json", [eft("COCO_val2014_000000000009.jpg")])
+    for folder in ("images/val2017", "train2017"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "000000000009.jpg").touch()
+        [person] = read(reader, "val")
+        assert person.provenance.image_path == f"{folder}/000000000009.jpg"
+        assert person.provenance.frame == "COCO_val2014_000000000009"
+
+
+def test_the_larger_eft_file_is_preferred(tmp_path: Path) -> None:
+    reader = write_eft(tmp_path, "COCO2014-Part-ver01.json", [eft()])
+    assert reader.units("train")[0].files == ("eft_fit/COCO2014-Part-ver01.json",)
+    reader = write_eft(tmp_path, "COCO2014-All-ver01.json", [eft()])
+    assert reader.units("train")[0].files == ("eft_fit/COCO2014-All-ver01.json",)
+    with pytest.raises(RawLayoutError, match="COCO2014-Val-ver10"):
+        reader.units("val")
+
+
 @pytest.mark.skipif("EHPS_SAMPLES" not in os.environ, reason="needs real samples: set EHPS_SAMPLES")
 def test_real_people(tmp_path: Path) -> None:
     samples = Path(os.environ["EHPS_SAMPLES"]) / "coco"
@@ -234,6 +322,7 @@ def test_real_people(tmp_path: Path) -> None:
         known = points.values[points.values[:, 2] > 0]
         assert len(known) >= 14
         assert (known[:, :2] >= 0).all()
+        assert person.image_size_px is not None
         assert (known[:, :2] <= person.image_size_px).all()
     skier = people[0]
     assert isinstance(skier, Annotation)
