@@ -223,3 +223,24 @@ def test_lspet_layout(miniature: Any, standin: Any) -> None:
             detected.append(bool(points[:25].any()))
     assert any(detected)
     assert not all(detected)
+
+
+def test_mscoco_fits(miniature: Any, standin: Any) -> None:
+    root, truth = miniature("mscoco")
+    everyone, part, val = (
+        load(root / f"eft_fit/COCO2014-{name}.json")["data"] for name in ("All-ver01", "Part-ver01", "Val-ver10")
+    )
+    assert 0 < len(part) < len(everyone)
+    assert all(entry in everyone for entry in part)
+    for split, entries in (("train", everyone), ("val", val)):
+        for entry, person in zip(entries, eft_people(truth, split), strict=True):
+            assert_eft(standin, entry, person)
+            assert person.person == str(entry["annotId"])
+            assert f"{person.frame}.jpg" == entry["imageName"]
+            assert entry["imageName"].startswith(f"COCO_{split}2014_")
+            assert (root / person.image_path).is_file()
+    is_renamed = [
+        entry["imageName"] not in person.image_path
+        for entry, person in zip(everyone, eft_people(truth, "train"), strict=True)
+    ]
+    assert sum(is_renamed) == 2

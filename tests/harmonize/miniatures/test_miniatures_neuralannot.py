@@ -170,3 +170,30 @@ def test_mpii_mat(miniature: Any) -> None:
     assert not people
     assert {-1, 0, 1, 2, 3} == set(rows)
     assert visible == {"0", "0.0", "1", "1.0", "[]"}
+
+
+def test_mscoco_smpl_fits(miniature: Any, standin: Any) -> None:
+    root, truth = miniature("mscoco")
+    smpl, smplx = (load(root / f"annotations/MSCOCO_train_{name}_NeuralAnnot.json") for name in ("SMPL", "SMPLX_all"))
+    names = [name for name in convention("coco_17").names if not name.endswith("_hip_extra")]
+    assert set(smpl) - set(smplx)
+    assert set(smpl) & set(smplx), "two fits of one person"
+    by_id = {
+        str(annotation["id"]): annotation
+        for split in ("train", "val")
+        for annotation in load(root / f"annotations/coco_wholebody_{split}_v1.0.json")["annotations"]
+    }
+    people = [person for person in truth.people if person.form == "neuralannot_smpl"]
+    assert {person.person for person in people} == set(by_id)
+    for person in people:
+        assert person.has_body == (person.person in smpl)
+        if not person.has_body:
+            continue
+        assert_smpl_fit(standin, smpl[person.person], person)
+        annotation = by_id[person.person]
+        points = np.reshape(annotation["keypoints"], (17, 3))
+        points = points[[convention("coco_17").names.index(name) for name in names]]
+        assert_labelled(points, tuple(names), person, 25.0 if person.person in smplx else 5.0)
+        if person.person not in smplx:
+            assert not any(annotation["lefthand_kpts"] + annotation["righthand_kpts"] + annotation["face_kpts"])
+            assert not annotation["face_valid"]
