@@ -15,7 +15,7 @@ Units: metres (not metric), radians, pixels of the whole picture with EXIF orien
 Hands: relative (offsets to the mean hand), full axis-angle; none in the SMPL forms.
 Gender: neutral. Betas: 10.
 Labels: neuralannot, eft; people without a NeuralAnnot fit keep their 2D points and have no body.
-Forms: neuralannot (SMPL-X), neuralannot_smpl and eft (SMPL): separate optimisations of the same people, not to be mixed.
+Forms: neuralannot (SMPL-X), neuralannot_smpl and eft (SMPL): separate optimisations of the same people, never mix them.
 Known defects:
     - Only train has fits; ids without a fit exist there too (OSX and SMPLer-X skip the body loss for them).
     - Two SMPL-X fit files circulate, MSCOCO_train_SMPLX_all_NeuralAnnot.json (Hand4Whole, SMPLer-X) and
