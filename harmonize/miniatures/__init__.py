@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from harmonize.miniatures.agora import write_agora
+from harmonize.miniatures.arctic import write_arctic
 from harmonize.miniatures.bedlam import write_bedlam
 from harmonize.miniatures.behave import write_behave
 from harmonize.miniatures.crowdpose import write_crowdpose
@@ -19,6 +20,7 @@ from harmonize.miniatures.lspet import write_lspet
 from harmonize.miniatures.mpi_inf_3dhp import write_mpi_inf_3dhp
 from harmonize.miniatures.mpii import write_mpii
 from harmonize.miniatures.mscoco import write_mscoco
+from harmonize.miniatures.mtp import write_mtp
 from harmonize.miniatures.muco_3dhp import write_muco_3dhp
 from harmonize.miniatures.ochuman import write_ochuman
 from harmonize.miniatures.posetrack import write_posetrack
@@ -36,6 +38,7 @@ __all__ = ["MINIATURES", "TruePerson", "Truth"]
 
 MINIATURES: dict[str, Callable[..., Truth]] = {
     "agora": write_agora,
+    "arctic": write_arctic,
     "bedlam": write_bedlam,
     "behave": write_behave,
     "chi3d": write_chi3d,
@@ -53,6 +56,7 @@ MINIATURES: dict[str, Callable[..., Truth]] = {
     "mpi_inf_3dhp": write_mpi_inf_3dhp,
     "mpii": write_mpii,
     "mscoco": write_mscoco,
+    "mtp": write_mtp,
     "muco_3dhp": write_muco_3dhp,
     "ochuman": write_ochuman,
     "posetrack": write_posetrack,

@@ -6,6 +6,7 @@ Parameters are placed in the camera by the formulas of the datasets' own descrip
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import pickle
 from pathlib import Path
@@ -17,6 +18,7 @@ import cdflib
 import h5py
 import numpy as np
 import pytest
+import torch
 from open_picture import open_picture
 from scipy.io import loadmat
 from scipy.spatial.transform import Rotation
@@ -25,7 +27,7 @@ from harmonize.bodies import BodyBatch
 from harmonize.miniatures import MINIATURES
 
 SAME_MM = 0.02
-NAMES = ("h36m", "mpi_inf_3dhp", "spec", "ssp3d", "up3d")
+NAMES = ("h36m", "mpi_inf_3dhp", "mtp", "spec", "ssp3d", "up3d")
 
 
 def load(path: Path) -> Any:
@@ -414,3 +416,81 @@ def test_spec_layout(miniature: Any, standin: Any) -> None:
     assert focal_shapes == [(), (1,), (2,)]
     assert scenes > 8
     assert {person.reject_hint for person in truth.people} == {"", "no-transl"}
+
+
+class OnCpu(pickle.Unpickler):
+    """Opens the project's own pickles; what lay on a GPU comes to the CPU."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == ("torch.storage", "_load_from_bytes"):
+            return lambda data: torch.load(io.BytesIO(data), map_location="cpu", weights_only=False)
+        return super().find_class(module, name)
+
+
+def test_mtp_layout(miniature: Any, standin: Any) -> None:
+    root, truth = miniature("mtp")
+    splits, meta = load(root / "train_val_split.json"), load(root / "subject_meta.json")
+    devices, choices, floored, hints = set(), set(), 0, set()
+    for person in of_form(truth, "smplx").values():
+        stem = person.frame
+        _, subset, pose_id, _ = stem.split("_")
+        assert stem in splits[person.split]
+        assert subset == person.sequence
+        assert (root / f"presented_pose/params/{subset}/{pose_id}.npz").is_file()
+        assert (root / person.image_path).is_file() == (person.reject_hint != "image-missing")
+        found = load(root / f"keypoints/openpose/{subset}/{stem}.json")["people"]
+        assert (not found) == (person.reject_hint == "no-detection")
+        knee = person.joints_px[person.joint_names.index("left_knee")]
+        near = [
+            np.abs(np.reshape(one["pose_keypoints_2d"], (25, 3))[13, :2] - knee).max() < 8
+            for one in found
+            if one["pose_keypoints_2d"][3 * 13 + 2] > 0
+        ]
+        choices |= {tuple(near)}
+        hints.add(person.reject_hint)
+        path = root / f"smplify-xmc/smplx/params/{subset}/{stem}.pkl"
+        assert path.is_file() == (person.reject_hint != "no-fit")
+        if not path.is_file():
+            continue
+        data = path.read_bytes()
+        devices |= {device for device in (b"cuda:0", b"cpu") if device in data}
+        fit = OnCpu(io.BytesIO(data)).load()
+        assert isinstance(fit["focal_length_x"], torch.nn.Parameter)
+        gender = meta[stem]["SubjectGender"]
+        assert gender == person.gender
+        model = standin.get("smplx", gender)
+        assert not fit["transl"].any()
+        hands = [
+            fit[f"{side}_hand_pose"][0] @ model.hand_components[k][:12] + model.hand_mean_aa[k].ravel()
+            for k, side in enumerate(("left", "right"))
+        ]
+        head = [fit[name][0] for name in ("jaw_pose", "leye_pose", "reye_pose")]
+        rows = np.concatenate([fit["global_orient"][0], fit["body_pose"][0], *head, *hands])
+        vertices = mesh(model, rows, fit["betas"][0], np.zeros(3))
+        np.testing.assert_allclose(vertices, fit["vertices"], atol=1e-5)
+        rotmat, offset = fit["camera_rotation"][0].astype(float), fit["camera_translation"][0].astype(float)
+        assert_same(vertices @ rotmat.T + offset, person)
+        pitch, yaw, roll = (
+            Rotation.from_euler(axis, fit[f"camera_{name}"].item())
+            for axis, name in zip("xyz", ("pitch", "yaw", "roll"), strict=True)
+        )
+        np.testing.assert_allclose((roll * yaw * pitch).as_matrix(), rotmat, atol=1e-5)
+        centre = fit["camera_center"].numpy()[0]
+        assert centre[1] == 250
+        width, height = person.image_size_px
+        assert centre[0] == (width * 500 // height) / 2
+        floored += bool(width * 500 % height)
+        np.testing.assert_allclose(centre * height / 500, person.principal_point_px)
+        np.testing.assert_allclose(fit["focal_length_x"].item() * height / 500, person.focal_px[0], rtol=1e-6)
+        copy = pickle.loads((root / f"smplify-xmc/smpl/params/{subset}/{stem}.pkl").read_bytes())
+        assert {key: (value.shape, value.dtype.name) for key, value in copy.items()} == {
+            "pose": ((72,), "float64"),
+            "betas": ((10,), "float64"),
+        }
+        smpl = next(p for p in truth.people if p.form == "smpl" and p.frame == stem)
+        unplaced = mesh(standin.get("smpl", "neutral"), copy["pose"], copy["betas"], np.zeros(3)) @ rotmat.T
+        assert_same(unplaced + (smpl.vertices_cam_m - unplaced).mean(0), smpl)
+    assert devices == {b"cuda:0", b"cpu"}
+    assert (False, True) in choices, "nobody else comes first"
+    assert hints == {"", "no-detection", "no-fit", "image-missing"}
+    assert floored
