@@ -95,7 +95,9 @@ def solve(views: list[Annotation], models: BodyModels, mode: BodyMode) -> list[S
         if bodies[i].is_transl_solved:
             found = solve_transl(source_joints[i], model.joint_names, view.camera, view.keypoints2d)
             if found is not None:
-                transl[i], is_placed[i] = found, True
+                # A change of frame has turned the body about its pelvis, which already moved it.
+                transl[i] += found
+                is_placed[i] = True
                 source_joints[i] += found.astype(np.float32)
     neutral = None
     if first.neutral_betas is not None:
