@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
+import zipfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from harmonize.bodies import BodyBatch
 from harmonize.miniatures import MINIATURES
@@ -21,7 +24,7 @@ def assert_same(mesh: np.ndarray, person: Any) -> None:
     assert 1000 * np.abs(mesh - person.vertices_cam_m).max() < SAME_MM, person.identity
 
 
-@pytest.mark.parametrize("name", ["behave"])
+@pytest.mark.parametrize("name", ["arctic", "behave"])
 def test_one_seed_gives_one_miniature(name: str, miniature: Any, tmp_path: Path) -> None:
     root, truth = miniature(name)
     again = MINIATURES[name](tmp_path)
@@ -109,3 +112,93 @@ def test_behave_layout(miniature: Any, standin: Any) -> None:
         "t0003.067",
     }
     assert list(root.glob("sequences/*_chairwood_*/t0003.000/chair/fit01/chair_fit.pkl"))
+
+
+def test_arctic_layout(miniature: Any, standin: Any) -> None:
+    root, truth = miniature("arctic")
+    misc = json.loads((root / "meta/misc.json").read_text())
+    women = {"s01", "s02", "s05", "s08", "s09"}
+    protocols = {p: json.loads((root / f"splits_json/protocol_{p}.json").read_text()) for p in ("p1", "p2")}
+    assert {*protocols["p1"]} == {*protocols["p2"]} == {"train", "val", "test"}
+    assert not [one for one in protocols["p1"]["test"] if (root / f"raw_seqs/{one}.smplx.npy").exists()]
+    rest: dict[str, np.ndarray] = {}
+    shown = Counter[str]()
+    for person in truth.people:
+        sequence, _, view = person.sequence.rpartition("/")
+        subject, number = sequence.split("/")[0], int(person.frame)
+        protocol, _, split = person.split.partition("_")
+        assert (protocol == "p2") == (view == "0")
+        assert sequence in protocols[protocol][split]
+        entry = misc[subject]
+        assert entry["gender"] == person.gender == ("female" if subject in women else "male")
+        assert np.shape(entry["world2cam"]) == (8, 4, 4)
+        assert np.shape(entry["intris_mat"]) == (8, 3, 3)
+        assert entry["image_size"][int(view)] == list(person.image_size_px)
+        if subject not in rest:
+            lines = (root / f"meta/subject_vtemplates/{subject}.obj").read_text().splitlines()
+            rest[subject] = np.array([line.split()[1:] for line in lines if line.startswith("v ")], float)
+            assert rest[subject].shape == (10475, 3)
+        body = np.load(root / f"raw_seqs/{sequence}.smplx.npy", allow_pickle=True).item()
+        count = len(body["transl"])
+        assert {key: value.shape for key, value in body.items()} == {
+            "transl": (count, 3),
+            "global_orient": (count, 3),
+            "body_pose": (count, 63),
+            "jaw_pose": (count, 3),
+            "leye_pose": (count, 3),
+            "reye_pose": (count, 3),
+            "left_hand_pose": (count, 45),
+            "right_hand_pose": (count, 45),
+        }
+        assert 10 <= number <= count - 11
+        row = number - entry["ioi_offset"]
+        order = (
+            "global_orient",
+            "body_pose",
+            "jaw_pose",
+            "leye_pose",
+            "reye_pose",
+            "left_hand_pose",
+            "right_hand_pose",
+        )
+        batch = BodyBatch(
+            pose_aa=np.concatenate([body[key][row] for key in order]).reshape(1, 55, 3),
+            betas=np.zeros((1, 10)),
+            transl_m=body["transl"][[row]],
+        )
+        model = standin.subject("smplx", person.gender, rest[subject])
+        mesh = np.asarray(model.vertices(batch)[0], np.float64)
+        ego = np.load(root / f"raw_seqs/{sequence}.egocam.dist.npy", allow_pickle=True).item()
+        if view == "0":
+            rotmat, offset, inner = ego["R_k_cam_np"][row], ego["T_k_cam_np"][row, :, 0], ego["intrinsics"]
+            assert ego["R_k_cam_np"].shape == (count, 3, 3)
+            np.testing.assert_allclose(person.distortion, [*ego["dist8"], 0, 0, 0, 0])
+            assert (person.joints_cam_m[:22, 2] <= 0).sum() >= 4
+            assert np.isnan(person.joints_px[person.joints_cam_m[:, 2] <= 0]).all()
+            assert person.note
+        else:
+            to_cam = np.array(entry["world2cam"][int(view) - 1])
+            rotmat, offset, inner = to_cam[:3, :3], to_cam[:3, 3], np.array(entry["intris_mat"][int(view) - 1])
+            assert person.distortion is None
+        assert_same(mesh @ rotmat.T + offset, person)
+        np.testing.assert_allclose(inner[[0, 1, 0, 1], [0, 1, 2, 2]], [*person.focal_px, *person.principal_point_px])
+        path, _, member = person.image_path.partition("!")
+        if member:
+            assert (path, member) == (f"images_zips/{sequence}.zip", f"{view}/{person.frame}.jpg")
+            with zipfile.ZipFile(root / path) as archive:
+                has_picture = member in archive.namelist()
+                assert not has_picture or Image.open(io.BytesIO(archive.read(member))).size == person.image_size_px
+        else:
+            assert path == f"images/{sequence}/{view}/{person.frame}.jpg"
+            has_picture = (root / path).exists()
+        assert has_picture == person.is_kept
+        shown["zip" if member else "folder"] += has_picture
+    assert shown["zip"] >= 3
+    assert shown["folder"] >= 8
+    assert len({entry["ioi_offset"] for entry in misc.values()}) == 2
+    assert all(entry["ioi_offset"] for entry in misc.values())
+    black = root / "images/s01/box_grab_01/1/00001.jpg"
+    assert not np.asarray(Image.open(black)).any()
+    meshes = list(rest.values())
+    rests = [standin.get("smplx", misc[subject]["gender"]).template.numpy() for subject in rest]
+    assert all(np.abs(mesh - plain).max() > 0.005 for mesh, plain in zip(meshes, rests, strict=True))
