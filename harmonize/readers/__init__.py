@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harmonize.errors import UnknownDatasetError
 from harmonize.readers.agora import Agora
+from harmonize.readers.arctic import Arctic
 from harmonize.readers.base import Reader
 from harmonize.readers.bedlam import Bedlam
 from harmonize.readers.behave import Behave
@@ -38,6 +39,7 @@ from harmonize.readers.up3d import Up3d
 
 READERS: dict[str, type[Reader]] = {
     "agora": Agora,
+    "arctic": Arctic,
     "bedlam": Bedlam,
     "behave": Behave,
     "chi3d": Chi3d,
