@@ -20,11 +20,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.io import savemat
 
 from harmonize.annotation import Annotation, Reject
 from harmonize.convert import convert
 from harmonize.errors import RawFileError, RawLayoutError
 from harmonize.gate import Limits, check
+from harmonize.raw.mat import load_mat
 from harmonize.raw.paths import safe_join
 from harmonize.readers import READERS
 
@@ -182,6 +184,8 @@ def load(path: Path) -> Any:
         return {column: value[column].tolist() for column in value.columns} if is_frame else value
     if path.suffix == ".json":
         return json.loads(path.read_bytes())
+    if path.suffix == ".mat":
+        return load_mat(path)
     with np.load(path, allow_pickle=True) as file:
         return {key: value.item() if value.dtype == object else value for key, value in file.items()}
 
@@ -191,6 +195,10 @@ def save(path: Path, value: Any) -> None:
         replace(path, pickle.dumps(pd.DataFrame(value) if "imgPath" in value else value, 2))
     elif path.suffix == ".json":
         replace(path, json.dumps(value).encode())
+    elif path.suffix == ".mat":
+        file = BytesIO()
+        savemat(file, value)
+        replace(path, file.getvalue())
     else:
         file = BytesIO()
         arrays = {key: np.array(array, object) if isinstance(array, dict) else array for key, array in value.items()}
@@ -203,8 +211,8 @@ def steps(value: Any, depth: int) -> Iterator[tuple[Any, ...]]:
     keys: list[Any] = []
     if isinstance(value, dict):
         keys = list(value)[:1] if all(str(key).isdigit() for key in value) else list(value)
-    elif isinstance(value, list) and value:
-        keys = [0]
+    elif isinstance(value, list) or (isinstance(value, np.ndarray) and value.dtype == object):
+        keys = [0] if len(value) else []
     for key in keys:
         yield (key,)
         if depth > 1:
@@ -245,16 +253,37 @@ def at(value: Any, path: tuple[Any, ...]) -> Any:
 
 CHANGED = {
     ("agora", "smplx"): ("SMPLX/train_0_withjv.pkl", "smplx_gt/*adults*/*.pkl"),
+    ("crowdpose", "neuralannot"): ("**/crowdpose_train.json", "**/CrowdPose_train*.json"),
     ("bedlam", "npz"): ("all_npz_12_training/20221011*.npz",),
     ("humandata", "npz"): ("pw3d*.npz", "ubody*.npz"),
+    ("lspet", "eft"): ("**/LSPet_train*.json",),
+    ("lspet", "joints"): ("**/joints.mat",),
+    ("mpii", "neuralannot"): ("**/annotations/train.json", "**/MPII_train_SMPLX*.json"),
+    ("mpii", "neuralannot_smpl"): ("**/annotations/train.json", "**/MPII_train_SMPL_*.json"),
+    ("mpii", "mat"): ("**/mpii_human_pose*.mat",),
+    ("mscoco", "eft"): ("**/COCO2014-Val*.json",),
+    ("mscoco", "neuralannot_smpl"): ("annotations/coco_wholebody_train*.json", "annotations/MSCOCO*_SMPL_*.json"),
+    ("muco_3dhp", "smpl"): ("**/MuCo-3DHP.json", "**/smpl_param.json"),
+    ("ochuman", "eft"): ("**/OCHuman_train*.json",),
+    ("ochuman", "coco"): ("**/ochuman_coco_format_val*.json",),
+    ("ochuman", "native"): ("**/ochuman.json",),
+    ("posetrack", "eft"): ("**/PoseTrack_ver*.json",),
+    ("posetrack", "posetrack18"): ("**/annotations/train/*.json",),
     ("mscoco", "neuralannot"): ("annotations/MSCOCO*.json", "annotations/coco_wholebody_train*.json"),
     ("pw3d", "pickle"): ("sequenceFiles/validation/*.pkl",),
     ("pw3d", "json"): ("3DPW_validation.json",),
     ("ubody", "json"): ("annotations/Interview/keypoint*.json", "annotations/Interview/smplx*.json"),
 }
 """One file of each kind."""
-DEPTH = {".json": 4, ".npz": 2, ".pkl": 3}
-MOVED_BY = ("annotations", "sequence")
+DEPTH = {".json": 4, ".mat": 9, ".npz": 2, ".pkl": 3}
+CUTTING = {
+    ("agora", "smplx"),
+    ("lspet", "eft"),
+    ("mscoco", "eft"),
+    *(("ochuman", form) for form in ("eft", "coco", "native")),
+}
+"""Readers that take the last part of a picture's name alone."""
+MOVED_BY = ("annorect", "annotations", "sequence")
 """Where a value can leave fewer people to a unit: a shorter list of people, a person who belongs to another unit."""
 
 
@@ -280,7 +309,7 @@ def test_wrong_values_are_one_error_or_a_reject(
                     continue
                 try:
                     save(file, changed(whole, where, value))
-                except ValueError:  # columns of unequal length: no such file can be written
+                except (ValueError, TypeError):  # columns of unequal length, MATLAB with None: cannot be written
                     continue
                 shown = f"{file.name} {where} = {'absent' if value is ABSENT else repr(value):.60}"
                 try:
@@ -297,7 +326,7 @@ def test_wrong_values_are_one_error_or_a_reject(
                     if len(found) < len(usual) and not is_removed and where[-1] not in MOVED_BY:
                         surprises.append(f"{shown}: of {len(usual)} people, {len(found)} are left")
         save(file, whole)
-    assert num_refused + num_rejected > 5
+    assert num_refused + num_rejected >= min(6, number // every // 3)
     assert not surprises, f"{len(surprises)} of {number // every} are foreign:\n" + "\n".join(surprises)
 
 
@@ -337,7 +366,12 @@ ESCAPES = ("../../../../../../etc/passwd.png", "/etc/passwd.png", "a/../../../..
 
 def renamed(name: str, form: str, whole: Any, escape: str) -> Any:
     """The annotation file with every picture called `escape`."""
-    if name in ("mscoco", "ubody"):
+    if "data" in whole:
+        return {**whole, "data": [{**one, "imageName": escape} for one in whole["data"]]}
+    if form == "mat":
+        images = [{**image, "image": {"name": escape}} for image in whole["RELEASE"]["annolist"]]
+        return {"RELEASE": {**whole["RELEASE"], "annolist": images}}
+    if "images" in whole and name != "pw3d":
         return {**whole, "images": [{**image, "file_name": escape} for image in whole["images"]]}
     if form == "json":
         return {**whole, "images": [{**image, "sequence": escape} for image in whole["images"]]}
@@ -353,7 +387,9 @@ def renamed(name: str, form: str, whole: Any, escape: str) -> Any:
 def test_picture_names_cannot_lead_out_of_the_root(name: str, form: str, copy_of: CopyOf) -> None:
     """A reader may cut such a name or hand it on; what it hands on is refused where pictures are opened."""
     root = copy_of(name)
-    file = next(root.glob(CHANGED[name, form][-1 if name == "mscoco" else 0]))
+    if (name, form) == ("lspet", "joints"):
+        pytest.skip("the file names no pictures: they are those of the folder")
+    file = next(root.glob(CHANGED[name, form][-1 if (name, form) == ("mscoco", "neuralannot") else 0]))
     whole = load(file)
     num_refused = num_inside = 0
     for escape in ESCAPES:
@@ -366,5 +402,5 @@ def test_picture_names_cannot_lead_out_of_the_root(name: str, form: str, copy_of
             else:
                 num_inside += 1
                 assert path.resolve().is_relative_to(root.resolve())
-    assert num_inside
-    assert num_refused or name == "agora", "agora takes the last part of a name alone"
+    assert num_inside + num_refused
+    assert bool(num_refused) != ((name, form) in CUTTING)
