@@ -12,10 +12,12 @@ from harmonize.miniatures.crowdpose import write_crowdpose
 from harmonize.miniatures.dna_rendering import write_dna_rendering, write_dna_rendering_hires
 from harmonize.miniatures.egobody_egoset import write_egobody_egoset
 from harmonize.miniatures.egobody_mvset import write_egobody_mvset
+from harmonize.miniatures.ehf import write_ehf
 from harmonize.miniatures.gta_human2 import write_gta_human2
 from harmonize.miniatures.h36m import write_h36m
 from harmonize.miniatures.humandata import write_humandata
 from harmonize.miniatures.imar import write_chi3d, write_fit3d, write_humansc3d
+from harmonize.miniatures.instavariety import write_instavariety
 from harmonize.miniatures.lspet import write_lspet
 from harmonize.miniatures.mpi_inf_3dhp import write_mpi_inf_3dhp
 from harmonize.miniatures.mpii import write_mpii
@@ -30,6 +32,7 @@ from harmonize.miniatures.rich import write_rich
 from harmonize.miniatures.spec import write_spec
 from harmonize.miniatures.ssp3d import write_ssp3d
 from harmonize.miniatures.synbody import write_synbody
+from harmonize.miniatures.talkshow import write_talkshow
 from harmonize.miniatures.truth import TruePerson, Truth
 from harmonize.miniatures.ubody import write_ubody
 from harmonize.miniatures.up3d import write_up3d
@@ -47,11 +50,13 @@ MINIATURES: dict[str, Callable[..., Truth]] = {
     "dna_rendering_hires": write_dna_rendering_hires,
     "egobody_egoset": write_egobody_egoset,
     "egobody_mvset": write_egobody_mvset,
+    "ehf": write_ehf,
     "fit3d": write_fit3d,
     "gta_human2": write_gta_human2,
     "h36m": write_h36m,
     "humandata": write_humandata,
     "humansc3d": write_humansc3d,
+    "instavariety": write_instavariety,
     "lspet": write_lspet,
     "mpi_inf_3dhp": write_mpi_inf_3dhp,
     "mpii": write_mpii,
@@ -66,6 +71,7 @@ MINIATURES: dict[str, Callable[..., Truth]] = {
     "spec": write_spec,
     "ssp3d": write_ssp3d,
     "synbody": write_synbody,
+    "talkshow": write_talkshow,
     "ubody": write_ubody,
     "up3d": write_up3d,
 }

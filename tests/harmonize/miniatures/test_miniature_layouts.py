@@ -75,7 +75,7 @@ def assert_same(mesh: np.ndarray, person: Any) -> None:
 def test_truth_is_consistent_and_in_the_picture(name: str, miniature: Any) -> None:
     root, truth = miniature(name)
     assert truth.dataset == name
-    assert 12 <= len(truth.people) <= 100
+    assert 8 <= len(truth.people) <= 100
     assert len({person.identity for person in truth.people}) == len(truth.people)
     shares = []
     for person in truth.people:

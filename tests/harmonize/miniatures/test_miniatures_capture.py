@@ -24,7 +24,7 @@ def assert_same(mesh: np.ndarray, person: Any) -> None:
     assert 1000 * np.abs(mesh - person.vertices_cam_m).max() < SAME_MM, person.identity
 
 
-@pytest.mark.parametrize("name", ["arctic", "behave"])
+@pytest.mark.parametrize("name", ["arctic", "behave", "ehf"])
 def test_one_seed_gives_one_miniature(name: str, miniature: Any, tmp_path: Path) -> None:
     root, truth = miniature(name)
     again = MINIATURES[name](tmp_path)
@@ -202,3 +202,62 @@ def test_arctic_layout(miniature: Any, standin: Any) -> None:
     meshes = list(rest.values())
     rests = [standin.get("smplx", misc[subject]["gender"]).template.numpy() for subject in rest]
     assert all(np.abs(mesh - plain).max() > 0.005 for mesh, plain in zip(meshes, rests, strict=True))
+
+
+def read_ply(path: Path) -> tuple[np.ndarray, int]:
+    """Vertices, and the number of faces."""
+    head, _, body = path.read_bytes().partition(b"end_header\n")
+    lines = head.decode().splitlines()
+    assert lines[0] == "ply"
+    counts = {line.split()[1]: int(line.split()[2]) for line in lines if line.startswith("element")}
+    size = counts["vertex"]
+    if lines[1] == "format ascii 1.0":
+        return np.array([line.split() for line in body.decode().splitlines()[:size]], float), counts.get("face", 0)
+    assert lines[1] == "format binary_little_endian 1.0"
+    assert len(body) == 12 * size + 13 * counts.get("face", 0)
+    return np.frombuffer(body, "<f4", 3 * size).reshape(-1, 3).astype(float), counts.get("face", 0)
+
+
+def test_ehf_layout(miniature: Any, standin: Any) -> None:
+    root, truth = miniature("ehf")
+    rotmat = np.array(
+        [
+            [0.99924469, -0.00488005, 0.03855168],
+            [-0.01071995, -0.98820433, 0.15276545],
+            [0.03735144, -0.15306333, -0.98751025],
+        ]
+    )
+    coco = json.loads((root / "EHF.json").read_text())
+    pictures = {image["file_name"].split("_")[0]: image for image in coco["images"]}
+    boxes = {annotation["image_id"]: annotation for annotation in coco["annotations"]}
+    seen = Counter[str]()
+    for person in truth.people:
+        mesh, num_faces = read_ply(root / f"{person.frame}_align.ply")
+        assert mesh.shape == (10475, 3)
+        assert num_faces in (0, len(standin.get("smplx", "neutral").faces))
+        assert np.ptp(mesh[:, 1]) > 1.2, "the scanner's y points up"
+        in_camera = mesh @ rotmat.T + (-0.03609917, 0.43416458, 2.37101226)
+        assert_same(in_camera, person)
+        assert 1.7 < in_camera[:, 2].mean() < 2.9
+        inner = [1498.22426237, 1498.22426237, 790.263706, 578.90334]
+        np.testing.assert_allclose([*person.focal_px, *person.principal_point_px], inner)
+        image = pictures[person.frame]
+        assert image["file_name"] == person.image_path
+        assert (image["width"], image["height"]) == person.image_size_px == (1600, 1200)
+        assert all(len(boxes[image["id"]][f"{part}_bbox"]) == 4 for part in ("body", "lefthand", "righthand", "face"))
+        people = json.loads((root / f"{person.frame}_2Djnt.json").read_text())["people"]
+        seen[f"{len(people)} found"] += 1
+        seen[person.image_path[-3:]] += 1
+        seen["faces"] += bool(num_faces)
+        for one in people:
+            lengths = {key: len(values) for key, values in one.items()}
+            assert lengths == {
+                "pose_keypoints_2d": 75,
+                "face_keypoints_2d": 210,
+                "hand_left_keypoints_2d": 63,
+                "hand_right_keypoints_2d": 63,
+            }
+            wrist = np.array(one["hand_left_keypoints_2d"][:3])
+            assert wrist[2] == 0 or np.linalg.norm(wrist[:2] - person.joints_px[20]) < 15
+    assert seen == {"1 found": 8, "0 found": 1, "jpg": 8, "png": 1, "faces": 1}
+    assert {person.frame for person in truth.people} >= {"01", "99", "100"}
