@@ -14,6 +14,7 @@ from harmonize.readers.dna_rendering import DnaRendering
 from harmonize.readers.dna_rendering_hires import DnaRenderingHires
 from harmonize.readers.egobody_egoset import EgobodyEgoset
 from harmonize.readers.egobody_mvset import EgobodyMvset
+from harmonize.readers.ehf import Ehf
 from harmonize.readers.fit3d import Fit3d
 from harmonize.readers.gta_human2 import GtaHuman2
 from harmonize.readers.h36m import H36m
@@ -48,6 +49,7 @@ READERS: dict[str, type[Reader]] = {
     "dna_rendering_hires": DnaRenderingHires,
     "egobody_egoset": EgobodyEgoset,
     "egobody_mvset": EgobodyMvset,
+    "ehf": Ehf,
     "fit3d": Fit3d,
     "gta_human2": GtaHuman2,
     "h36m": H36m,
