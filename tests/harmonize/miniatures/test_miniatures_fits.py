@@ -16,10 +16,11 @@ from xml.etree import ElementTree
 import av
 import cdflib
 import h5py
+import joblib
 import numpy as np
 import pytest
 import torch
-from open_picture import open_picture
+from open_picture import open_picture, tfrecord_examples
 from scipy.io import loadmat
 from scipy.spatial.transform import Rotation
 
@@ -27,7 +28,7 @@ from harmonize.bodies import BodyBatch
 from harmonize.miniatures import MINIATURES
 
 SAME_MM = 0.02
-NAMES = ("h36m", "mpi_inf_3dhp", "mtp", "spec", "ssp3d", "up3d")
+NAMES = ("h36m", "instavariety", "mpi_inf_3dhp", "mtp", "spec", "ssp3d", "up3d")
 
 
 def load(path: Path) -> Any:
@@ -494,3 +495,101 @@ def test_mtp_layout(miniature: Any, standin: Any) -> None:
     assert (False, True) in choices, "nobody else comes first"
     assert hints == {"", "no-detection", "no-fit", "image-missing"}
     assert floored
+
+
+def assert_points(points: np.ndarray, person: Any) -> None:
+    """(25, 3): the heels come first, the ankles last."""
+    for row, name in ((0, "right_heel"), (5, "left_heel"), (1, "right_knee"), (23, "left_ankle"), (24, "right_ankle")):
+        if points[row, 2] > 0:
+            true = person.joints_px[person.joint_names.index(name)]
+            assert np.abs(points[row, :2] - true).max() < 8, (person.identity, name)
+
+
+def test_instavariety_neuralannot(miniature: Any, standin: Any) -> None:
+    root, truth = miniature("instavariety")
+    people = {person.person: person for person in of_form(truth, "neuralannot").values()}
+    table = joblib.load(root / "annotations/insta_train_db.pt")
+    fits = load(root / "annotations/InstaVariety_train_SMPL_NeuralAnnot.json")
+    assert len(table["ann_id"]) == len(people)
+    for ann_id, name, shape, box, points in zip(*(table[key] for key in table), strict=True):
+        person = people[str(ann_id)]
+        assert person.image_path == f"images/{name}"
+        assert person.frame == name[-10:-4]
+        assert person.sequence == name[:-11]
+        assert tuple(shape) == (224, 224) == person.image_size_px
+        assert box.shape == (4,)
+        assert_points(points, person)
+        assert (str(ann_id) in fits) == person.has_body
+        if person.has_body:
+            fit, camera = fits[str(ann_id)]["smpl_param"], fits[str(ann_id)]["cam_param"]
+            assert_same(mesh(standin.get("smpl", "neutral"), fit["pose"], fit["shape"], fit["trans"]), person)
+            np.testing.assert_allclose(camera["focal"], person.focal_px)
+            np.testing.assert_allclose(camera["princpt"], person.principal_point_px)
+    assert {person.has_body for person in people.values()} == {True, False}
+
+
+def test_instavariety_tfrecords_and_vibe(miniature: Any) -> None:
+    root, truth = miniature("instavariety")
+    people, spellings = of_form(truth, "tfrecord"), set()
+    found, seen = {}, 0
+    for split in ("train", "test"):
+        (path,) = (root / "insta_variety" / split).glob("*.tfrecord")
+        for number, tube in enumerate(tfrecord_examples(path)):
+            (count,) = tube["meta/N"]
+            spellings |= {name for name in tube if "phi" in name or "toe" in name}
+            toes = tube.get("image/toe_pts", tube.get("image/toes_pts"))
+            assert len(tube["image/filenames"]) > count == len(tube["image/encoded"])
+            heads = np.concatenate(
+                [np.reshape(tube["image/xys"], (count, 2, 14)), np.reshape(tube["image/visibilities"], (count, 1, 14))],
+                1,
+            )
+            rest = np.reshape(tube["image/face_pts"], (count, 3, 5)), np.reshape(toes, (count, 3, 6))
+            rows = np.concatenate([heads, *rest], 2).transpose(0, 2, 1)
+            if any("phi" in name for name in tube):
+                assert np.abs(rows[..., :2]).max() <= 1
+                rows[..., :2] = (rows[..., :2] + 1) / 2 * 224
+            for index in range(count):
+                person = people[split, f"{path.stem}/{number}", str(index), "0"]
+                assert_points(rows[index], person)
+                assert person.image_size_px == ((224, 224) if split == "train" else (300, 300))
+                found[person.image_path] = rows[index]
+                seen += 1
+    assert seen == len(people)
+    assert spellings == {"image/phis", "image/phi", "image/toe_pts", "image/toes_pts"}
+
+    with h5py.File(root / "insta_train_db.h5") as file:
+        table = {name: file[name][()] for name in file}
+    vibe = of_form(truth, "vibe")
+    assert len(table["vid_name"]) == len(vibe)
+    assert table["joints2D"].shape[1:] == (25, 3)
+    assert table["features"].shape[1:] == (2048,)
+    for name, index, points in zip(table["vid_name"], table["frame_id"], table["joints2D"], strict=True):
+        person = vibe["train", name.decode(), str(index), "0"]
+        assert_points(points, person)
+        if person.is_kept:
+            np.testing.assert_allclose(points, found[person.image_path], atol=1e-3)
+        else:
+            assert not (root / person.image_path.partition("!")[0]).exists()
+
+
+def test_instavariety_tracks(miniature: Any) -> None:
+    root, truth = miniature("instavariety")
+    people = of_form(truth, "tracks")
+    lists = {split: (root / f"insta_variety_{split}.txt").read_text().split("\n") for split in ("train", "test")}
+    folders = {"/".join(path.parts[-4:-2]) for path in (root / "InstaVariety_tracks").glob("*/*/*/*.json")}
+    assert set(lists["train"]) - folders, "every listed video is there"
+    assert folders - set(lists["train"] + lists["test"]), "every video is listed"
+    for (split, sequence, frame, _), person in people.items():
+        tag, video, track = sequence.split("/")
+        assert f"{tag}/{video}" in lists[split]
+        entry = load(root / "InstaVariety_tracks" / sequence / f"{int(frame):06d}.json")
+        assert entry["frame"] == int(frame)
+        assert entry["imloc"] == f"frame{int(frame) + 1:06d}.jpg"
+        assert entry["track_id"] == int(track)
+        assert "Head" not in entry
+        assert (root / person.image_path).is_file() == person.is_kept
+        rows = np.zeros((25, 3))
+        for row, name in ((0, "R Heel"), (5, "L Heel"), (1, "R Knee"), (23, "L Ankle"), (24, "R Ankle")):
+            rows[row] = entry[name]["x"], entry[name]["y"], entry[name]["logits"] >= 0.1
+        assert_points(rows, person)
+    assert {split for split, *_ in people} == {"train", "test"}
