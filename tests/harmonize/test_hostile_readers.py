@@ -283,7 +283,7 @@ CUTTING = {
     *(("ochuman", form) for form in ("eft", "coco", "native")),
 }
 """Readers that take the last part of a picture's name alone."""
-MOVED_BY = ("annorect", "annotations", "sequence")
+MOVED_BY = ("annorect", "annotations", "data", "sequence")
 """Where a value can leave fewer people to a unit: a shorter list of people, a person who belongs to another unit."""
 
 
