@@ -25,6 +25,7 @@ Known defects:
     - Frames follow `ffmpeg -r 30 -ss start`; where another number of them was extracted than there are labels, the
       clip is rejected with both numbers.
     - SMPLer-X overwrites the right hand with the left; here both are as stored.
+    - Some frames hold numbers that are none (TalkSHOW drops such clips whole): those frames are rejected.
     - `losses_to_log` holds torch tensors, of which nothing is used.
 """
 
@@ -37,8 +38,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
-from harmonize.annotation import Annotation, ImageSource, RawBody, Reject, VideoFrame
+from harmonize.annotation import Annotation, ImageSource, RawBody, Reject, RigidTransform, VideoFrame
 from harmonize.errors import RawFileError
 from harmonize.raw.jsons import load_json
 from harmonize.raw.pickles import load_pickle
@@ -88,6 +90,7 @@ class Talkshow(Reader):
         has_frames = (self.root / folder).is_dir()
         num_pictures = sum(1 for _ in (self.root / folder).glob("*.jpg")) if has_frames else clip.num_frames
         film = None if has_frames else self._film(speaker, video, clip_name)
+        num_not_finite = clip.num_not_finite()
         for row in range(clip.num_frames):
             frame = f"{row + 1:06d}"
             image = ImageSource(path=f"{folder}/{frame}.jpg", orientation=1)
@@ -113,6 +116,10 @@ class Talkshow(Reader):
                 numbers = {"expected": float(clip.num_frames), "found": float(num_pictures)}
                 detail = "another number of extracted frames than of labels"
                 yield Reject(reason="frame-count", provenance=provenance, detail=detail, numbers=numbers)
+                continue
+            if num_not_finite[row]:
+                numbers = {"num_not_finite": float(num_not_finite[row])}
+                yield Reject(reason="not-finite", provenance=provenance, numbers=numbers)
                 continue
             yield Annotation(
                 provenance=provenance,
@@ -157,6 +164,7 @@ class Clip:
     pose_aa: Floats
     betas: Floats
     transl_m: Floats
+    to_cam: RigidTransform
     expression: Floats
     left_hand_pca: Floats
     right_hand_pca: Floats
@@ -164,6 +172,12 @@ class Clip:
     @property
     def num_frames(self) -> int:
         return len(self.pose_aa)
+
+    def num_not_finite(self) -> npt.NDArray[np.intp]:
+        """(num_frames,) how many numbers of a frame are none."""
+        rows = (self.pose_aa.reshape(self.num_frames, -1), self.transl_m, self.expression)
+        numbers = np.concatenate([*rows, self.left_hand_pca, self.right_hand_pca], axis=1)
+        return np.asarray((~np.isfinite(numbers)).sum(axis=1))
 
 
 def _speakers(base: Path) -> list[Path]:
@@ -219,7 +233,8 @@ def _clip(content: Mapping[str, Any]) -> Clip:
             [orient, floats(content, "body_pose_axis", num, 21, 3), *face, np.zeros((num, 30, 3))], axis=1
         ),
         betas=betas,
-        transl_m=floats(content, "transl", num, 3) + floats(content, "camera_transl", 3) * _TO_OPENCV,
+        transl_m=floats(content, "transl", num, 3),
+        to_cam=RigidTransform(rotmat=np.eye(3), transl_m=floats(content, "camera_transl", 3) * _TO_OPENCV),
         expression=expression,
         left_hand_pca=floats(content, "left_hand_pose", num, NUM_HAND_COMPONENTS),
         right_hand_pca=floats(content, "right_hand_pose", num, NUM_HAND_COMPONENTS),
@@ -235,6 +250,7 @@ def _body(clip: Clip, row: int) -> RawBody:
         transl_m=clip.transl_m[row],
         hands="relative",
         expression=clip.expression[row],
+        to_cam=clip.to_cam,
         left_hand_pca=clip.left_hand_pca[row],
         right_hand_pca=clip.right_hand_pca[row],
         unknown_joints=UNSEEN_JOINTS,

@@ -58,10 +58,10 @@ def test_the_camera_moves_the_body_by_two_negated_numbers(tmp_path: Path) -> Non
     content = labels()
     for row, person in enumerate(kept(write(tmp_path, content))):
         assert person.body is not None
-        assert person.body.to_cam is None
-        expected = content["transl"][row].astype(np.float64) + np.array([0.27, 0.71, 6.2])
-        assert person.body.transl_m is not None
-        np.testing.assert_allclose(person.body.transl_m, expected, atol=1e-6)
+        assert person.body.to_cam is not None
+        np.testing.assert_array_equal(person.body.to_cam.rotmat, np.eye(3))
+        np.testing.assert_allclose(person.body.to_cam.transl_m, [0.27, 0.71, 6.2], atol=1e-6)
+        np.testing.assert_array_equal(person.body.transl_m, content["transl"][row])
         np.testing.assert_array_equal(person.body.pose_aa[0], content["global_orient"][row, 0])
         np.testing.assert_array_equal(person.camera.focal_px, [5000, 5000])
         assert not person.camera.is_calibrated
@@ -149,6 +149,16 @@ def test_another_number_of_frames_than_labels_rejects_the_clip(tmp_path: Path) -
     for item in items:
         assert isinstance(item, Reject)
         assert (item.reason, item.numbers) == ("frame-count", {"expected": 3.0, "found": 4.0})
+
+
+def test_a_frame_without_numbers_costs_itself_alone(tmp_path: Path) -> None:
+    content = labels()
+    content["left_hand_pose"][1, 3] = np.nan
+    first, second, third = read(write(tmp_path, content))
+    assert isinstance(first, Annotation)
+    assert isinstance(third, Annotation)
+    assert isinstance(second, Reject)
+    assert (second.reason, second.numbers) == ("not-finite", {"num_not_finite": 1.0})
 
 
 def test_splits_by_folder(tmp_path: Path) -> None:
