@@ -1,4 +1,4 @@
-"""Files inside zip, tar and HDF5 files, read one at a time without unpacking anything.
+"""Files inside zip, tar, HDF5 and TFRecord files, read one at a time without unpacking anything.
 
 Names are only looked up, never turned into paths, so an archive can lead nowhere. A tar is indexed by one pass over its
 headers; a compressed tar has no such index and is refused.
@@ -6,6 +6,7 @@ headers; a compressed tar has no such index and is refused.
 
 from __future__ import annotations
 
+import re
 import tarfile
 import zipfile
 from abc import ABC, abstractmethod
@@ -17,6 +18,7 @@ import numpy as np
 from harmonize.errors import UsageError
 from harmonize.raw.guard import Refused, one_error
 from harmonize.raw.hdf5 import check_storage
+from harmonize.raw.tfrecords import example, records
 
 _EXPECTED = "an archive"
 
@@ -120,12 +122,39 @@ class Hdf5Archive(Archive):
         self._file.close()
 
 
+class TfrecordArchive(Archive):
+    """A TFRecord file of videos; member "3/12" is the thirteenth entry of `image/encoded` in the fourth record."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._records = records(path)
+        self._number = -1
+        self._pictures: tuple[bytes, ...] = ()
+
+    def _read(self, member: str, max_bytes: int) -> bytes | None:
+        found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", member)
+        if found is None or int(found[1]) >= len(self._records):
+            return None
+        number, frame = int(found[1]), int(found[2])
+        if number != self._number:
+            encoded = example(self.path, self._records[number]).get("image/encoded", ())
+            self._number, self._pictures = number, encoded if isinstance(encoded, tuple) else ()
+        if frame >= len(self._pictures):
+            return None
+        _check_size(member, len(self._pictures[frame]), max_bytes)
+        return self._pictures[frame]
+
+    def close(self) -> None:
+        """Nothing stays open."""
+
+
 _KINDS: dict[str, type[Archive]] = {
     ".zip": ZipArchive,
     ".tar": TarArchive,
     ".smc": Hdf5Archive,
     ".h5": Hdf5Archive,
     ".hdf5": Hdf5Archive,
+    ".tfrecord": TfrecordArchive,
 }
 
 

@@ -55,6 +55,26 @@ class Hdf5Tree:
                 raise Refused(f"{name!r}: {node.shape} values, more than {MAX_ARRAY_BYTES} bytes")
             return np.asarray(node[()])
 
+    def shape(self, name: str) -> tuple[int, ...] | None:
+        """The shape of a dataset; None where there is none of that name."""
+        with one_error(self._path, _EXPECTED):
+            node = self._node(name)
+            return tuple(node.shape) if isinstance(node, self._h5py.Dataset) and node.shape is not None else None
+
+    def rows(self, name: str, first: int, count: int) -> npt.NDArray[Any] | None:
+        """Entries first to first + count along the first axis of a dataset of numbers, or of bytes of one length."""
+        with one_error(self._path, _EXPECTED):
+            node = self._node(name)
+            if not isinstance(node, self._h5py.Dataset):
+                return None
+            if node.dtype.kind not in "biufS" or not node.shape:
+                raise Refused(f"{name!r}: values of type {node.dtype}, shape {node.shape}")
+            check_storage(node)
+            num_bytes = math.prod(node.shape[1:]) * node.dtype.itemsize * min(count, node.shape[0])
+            if num_bytes > MAX_ARRAY_BYTES:
+                raise Refused(f"{name!r}: {num_bytes} bytes in {count} rows, more than {MAX_ARRAY_BYTES}")
+            return np.asarray(node[first : first + count])
+
     def attribute(self, group: str, name: str) -> str | npt.NDArray[Any] | None:
         """An attribute of a group ("" for the file), text or numbers; None where there is none of that name."""
         with one_error(self._path, _EXPECTED):

@@ -64,7 +64,7 @@ _OPERATIONS: dict[int, Callable[[Machine], None]] = {
     ord("V"): lambda m: m.push(m.line(m.left).decode("raw-unicode-escape")),
     ord("X"): lambda m: m.unicode("<I"),
     ord("a"): lambda m: m.extend(finished([m.pop()])),
-    ord("b"): Machine.build,
+    ord("b"): lambda m: m.build(),  # the machine for joblib overrides it
     ord("c"): lambda m: m.admit(m.line().decode(), m.line().decode()),
     ord("d"): Machine.make_dict,
     ord("}"): lambda m: m.push({}),

@@ -20,6 +20,7 @@ from harmonize.readers.gta_human2 import GtaHuman2
 from harmonize.readers.h36m import H36m
 from harmonize.readers.humandata import HumanData
 from harmonize.readers.humansc3d import Humansc3d
+from harmonize.readers.instavariety import Instavariety
 from harmonize.readers.lspet import Lspet
 from harmonize.readers.mpi_inf_3dhp import MpiInf3dhp
 from harmonize.readers.mpii import Mpii
@@ -55,6 +56,7 @@ READERS: dict[str, type[Reader]] = {
     "h36m": H36m,
     "humandata": HumanData,
     "humansc3d": Humansc3d,
+    "instavariety": Instavariety,
     "lspet": Lspet,
     "mpi_inf_3dhp": MpiInf3dhp,
     "mpii": Mpii,
