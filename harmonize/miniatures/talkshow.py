@@ -165,7 +165,7 @@ def _speak(rng: np.random.Generator, models: BodyModels, clip: _Clip, camera: St
     facing = Y_UP_TO_Y_DOWN @ Rotation.from_rotvec(rng.uniform(-0.3, 0.3, 3) * (0.3, 1.0, 0.3)).as_matrix()
     speaker = moved(models, replace(person, pose_aa=pose), facing, np.zeros(3))
     head_top = vertices_of(models, speaker)[:, 1].min()
-    wanted = np.array([0.0, 40 - SIZE[1] / 2]) / _FOCAL_PX * camera.transl_m[2]
+    wanted = np.array([rng.uniform(100, 250), 40 - SIZE[1] / 2]) / _FOCAL_PX * camera.transl_m[2]
     shift = np.append(wanted - camera.transl_m[:2] - (speaker.transl_m[0], head_top), 0.08)
     return [
         replace(

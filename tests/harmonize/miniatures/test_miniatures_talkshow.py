@@ -144,6 +144,7 @@ def test_pickles_name_the_globals_of_the_demo_file(miniature: Any) -> None:
     assert max(found, key=len) == GLOBALS
 
 
+@pytest.mark.filterwarnings("ignore:TypedStorage is deprecated")
 def test_a_scalar_tensor_is_one_that_torch_knows() -> None:
     torch = pytest.importorskip("torch")
     data = dumps_with_scalars({"kept": [1, 2], "array": np.arange(3.0)}, {"loss": 0.75, "other": -2.0})
