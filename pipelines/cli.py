@@ -16,6 +16,7 @@ from cyclopts import App, CycloptsError
 from harmonize.errors import EhpsError
 from pipelines.commands.datasets import datasets
 from pipelines.commands.demo import demo
+from pipelines.commands.export import export
 from pipelines.commands.ingest import ingest
 from pipelines.commands.propose import propose
 from pipelines.commands.query import query
@@ -32,7 +33,7 @@ app = App(
     suppress_keyboard_interrupt=False,
     exit_on_error=False,
 )
-COMMANDS = (demo, datasets, ingest, verify, query, view, propose, train)
+COMMANDS = (demo, datasets, ingest, verify, query, view, export, propose, train)
 for command in COMMANDS:
     app.command(command)
 

@@ -21,7 +21,7 @@ from processes import command, ehps, environment
 from catalogs.selection import Selection
 from pipelines import cli
 
-COMMANDS = ("demo", "datasets", "ingest", "verify", "query", "view", "propose", "train")
+COMMANDS = ("demo", "datasets", "ingest", "verify", "query", "view", "export", "propose", "train")
 
 
 def in_process(arguments: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[int, str, str]:
