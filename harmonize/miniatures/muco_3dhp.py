@@ -82,11 +82,15 @@ def write_muco_3dhp(root: Path, *, seed: int = 0, people: int = 12, models: Body
         ]
         behind = background(rng, SIZE, camera.horizon_px())
         write_picture(root / file_name, paint(meshes, camera.focal_px, camera.principal_point_px, behind))
+        depths_m = [
+            rasterise(mesh.vertices_cam_m, mesh.faces, camera.focal_px, camera.principal_point_px, SIZE).depth_m
+            for mesh in meshes
+        ]
         image_id = 1 + 7 * len(parsed["images"])
         parsed["images"].append(_image(rng, image_id, file_name, camera))
         for slot, (case, seen) in enumerate(zip(cases, shown, strict=True)):
             number = 100 + 3 * len(parsed["annotations"])
-            others = [mesh for at, mesh in enumerate(meshes) if at != slot]
+            others = [depth for at, depth in enumerate(depths_m) if at != slot]
             parsed["annotations"].append(_annotation(rng, seen, others, number, image_id))
             if case.has_fit:
                 fits[str(number)] = _fit(case, seen)
@@ -151,7 +155,9 @@ def _image(rng: np.random.Generator, number: int, file_name: str, camera: StageC
     }
 
 
-def _annotation(rng: np.random.Generator, seen: View, others: list[Mesh], number: int, image_id: int) -> dict[str, Any]:
+def _annotation(
+    rng: np.random.Generator, seen: View, others: list[Floats], number: int, image_id: int
+) -> dict[str, Any]:
     joints = points_cam_m(seen, JOINTS) + rng.normal(0.0, NOISE_MM / 1000, (len(JOINTS), 3))
     pixels = project(joints, seen.focal_px, seen.principal_point_px)
     return {
@@ -160,16 +166,15 @@ def _annotation(rng: np.random.Generator, seen: View, others: list[Mesh], number
         "bbox": seen.box_xywh.tolist(),
         "keypoints_img": pixels.tolist(),
         "keypoints_cam": (1000 * joints).tolist(),
-        "keypoints_vis": _visible(seen, joints, pixels, others).tolist(),
+        "keypoints_vis": _visible(joints, pixels, others).tolist(),
     }
 
 
-def _visible(seen: View, joints_cam_m: Floats, pixels: Floats, others: list[Mesh]) -> Any:
-    """(21,) bool: in the picture, and nobody else before it."""
+def _visible(joints_cam_m: Floats, pixels: Floats, others: list[Floats]) -> Any:
+    """(21,) bool: in the picture, and nobody else before it; `others` are their depths (H, W) in metres."""
     visible = is_inside(pixels, SIZE)
     column, row = np.rint(pixels.clip(0, np.array(SIZE) - 1)).astype(int).T
-    for mesh in others:
-        depth = rasterise(mesh.vertices_cam_m, mesh.faces, seen.focal_px, seen.principal_point_px, SIZE).depth_m
+    for depth in others:
         visible &= depth[row, column] > joints_cam_m[:, 2] - _SKIN_M
     return visible
 

@@ -65,9 +65,9 @@ def test_muco_layout(miniature: Any, standin: Any) -> None:
 
 def test_muco_is_the_same_again_for_its_seed(tmp_path: Path, standin: Any) -> None:
     for folder, seed in (("a", 3), ("b", 3), ("c", 4)):
-        write_muco_3dhp(tmp_path / folder, seed=seed, people=13, models=standin)
+        write_muco_3dhp(tmp_path / folder, seed=seed, models=standin)
     files = [path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file()]
-    assert len(files) == 7
+    assert len(files) == 6
     for file in files:
         content = [(tmp_path / folder / file).read_bytes() for folder in "abc"]
         assert content[0] == content[1] != content[2]
