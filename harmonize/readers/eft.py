@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -60,14 +61,14 @@ _EARS = ("left_ear", "right_ear")
 class EftFit:
     """One fit in compact form.
 
-    rotmats (24, 3, 3). camera (3,): s, tx, ty. crop_px (3,): centre x, y and side of the square. points (49, 3): x, y
+    pose_aa (24, 3). camera (3,): s, tx, ty. crop_px (3,): centre x, y and side of the square. points (49, 3): x, y
     px and confidence.
     """
 
     image_name: str
     subject: str
     annotation_id: str
-    rotmats: Array
+    pose_aa: Array
     betas: Array
     camera: Floats
     crop_px: Floats
@@ -86,6 +87,8 @@ class EftMalformed:
 
 
 EftRow = EftFit | EftMalformed
+_Parsed = tuple[tuple[str, str, str], Floats, Array, Floats, Floats, Array]
+"""Names, rotmats (24, 3, 3), betas, camera, crop_px, points."""
 
 
 @keep_last
@@ -95,7 +98,14 @@ def read_eft(path: Path) -> list[EftRow]:
     Raises:
         RawFileError: the file is missing, no JSON, or has no fits.
     """
-    rows = [_parse(entry) for entry in iter_json_items(path, "data.item", has_nan=True)]
+    rows: list[EftRow] = []
+    parsed: list[EftMalformed | _Parsed] = []
+    for entry in iter_json_items(path, "data.item", has_nan=True):
+        parsed.append(_parse(entry))
+        if len(parsed) == ROWS_PER_UNIT:
+            rows += _with_poses(parsed)
+            parsed = []
+    rows += _with_poses(parsed)
     with concerns_file(path):
         if not rows:
             raise MalformedRecord("field 'data': expected fits, found none")
@@ -116,7 +126,7 @@ def rows_of(rows: list[EftRow], unit: Unit) -> Iterator[tuple[int, EftRow]]:
     yield from enumerate(rows[first : first + ROWS_PER_UNIT], first)
 
 
-def _parse(entry: Any) -> EftRow:
+def _parse(entry: Any) -> EftMalformed | _Parsed:
     names = (label(entry, "imageName"), label(entry, "subjectId"), label(entry, "annotId"))
     try:
         text(entry, "imageName")
@@ -133,14 +143,32 @@ def _parse(entry: Any) -> EftRow:
             return EftMalformed(*names, "not-finite", name)
     if camera[0] <= 0 or crop_px[2] <= 0:
         return EftMalformed(*names, "malformed", f"expected scales above 0, found {camera[0]:g} and {crop_px[2]:g}")
-    drift = np.abs(rotmats @ rotmats.swapaxes(-1, -2) - np.eye(3)).max()
-    if drift > MAX_DRIFT or not (np.linalg.det(rotmats) > 0).all():
-        return EftMalformed(*names, "not-a-rotation", f"parm_pose: orthogonality error {drift:.3g}")
     points[:, 2] = np.clip(points[:, 2], 0.0, 1.0)
     points[~np.isfinite(points).all(axis=1)] = 0.0
-    return EftFit(
-        *names, rotmats.astype(np.float32), betas.astype(np.float32), camera, crop_px, points.astype(np.float32)
-    )
+    return names, rotmats, betas.astype(np.float32), camera, crop_px, points.astype(np.float32)
+
+
+def _with_poses(parsed: list[EftMalformed | _Parsed]) -> list[EftRow]:
+    """Fits with their rotations as axis-angle, all at once; those that have no rotations are malformed."""
+    rotmats = np.reshape([one[1] for one in parsed if isinstance(one, tuple)], (-1, 24, 3, 3)).astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        drift = np.abs(rotmats @ rotmats.swapaxes(-1, -2) - np.eye(3)).max(axis=(1, 2, 3))
+        is_turn = (drift <= MAX_DRIFT) & (np.linalg.det(rotmats) > 0).all(axis=1)
+    poses = np.zeros((len(rotmats), 24, 3), np.float32)
+    poses[is_turn] = rotmat_to_aa(rotmats[is_turn])
+    rows: list[EftRow] = []
+    position = count()
+    for one in parsed:
+        if isinstance(one, EftMalformed):
+            rows.append(one)
+            continue
+        at = next(position)
+        names, _, betas, camera, crop_px, points = one
+        if is_turn[at]:
+            rows.append(EftFit(*names, poses[at], betas, camera, crop_px, points))
+        else:
+            rows.append(EftMalformed(*names, "not-a-rotation", f"parm_pose: orthogonality error {drift[at]:.3g}"))
+    return rows
 
 
 def eft_annotation(
@@ -184,7 +212,7 @@ def eft_body(fit: EftFit) -> RawBody:
     return RawBody(
         model="smpl",
         gender="neutral",
-        pose_aa=rotmat_to_aa(fit.rotmats),
+        pose_aa=fit.pose_aa,
         betas=fit.betas,
         transl_m=np.array([tx / scale, ty / scale, 2 * CROP_FOCAL_PX / (CROP_PX * scale)]),
         hands="absent",
