@@ -142,8 +142,10 @@ class Behave(Reader):
         return files
 
     def _frame_folders(self, sequence: str) -> list[str]:
+        """Frames at 1 fps end in .000; the others in a folder were extracted from the videos."""
         names = names_in(self.root / "sequences" / sequence) or frozenset()
-        return sorted(name for name in names if _FRAME.fullmatch(name))
+        ends = "" if self.form == "30fps" else ".000"
+        return sorted(name for name in names if _FRAME.fullmatch(name) and name.endswith(ends))
 
     def _fits(self, sequence: str) -> list[str]:
         files = [_fit_file(sequence, frame) for frame in self._frame_folders(sequence)]

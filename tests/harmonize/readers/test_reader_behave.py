@@ -151,6 +151,14 @@ def test_a_frame_without_an_accepted_fit_is_a_reject(tmp_path: Path) -> None:
     assert len(rejects) == 4
 
 
+def test_extracted_frames_are_not_of_the_1_fps_release(tmp_path: Path) -> None:
+    reader = write(tmp_path)
+    folder = tmp_path / "sequences" / SEQUENCE / "t0003.033"
+    folder.mkdir()
+    (folder / "k1.color.jpg").write_bytes(b"picture")
+    assert {p.provenance.frame for p in annotations(reader)} == set(FRAMES)
+
+
 def test_missing_pictures_are_rejects_only_where_others_are_at_hand(tmp_path: Path) -> None:
     reader = write(tmp_path)
     (tmp_path / "sequences" / SEQUENCE / FRAMES[1] / "k3.color.jpg").unlink()
