@@ -19,6 +19,7 @@ Known defects:
     - `img_shape` is (height, width).
     - Tubes hold rows of x, then of y: (N, 2, 14) and not (N, 14, 2); see `instavariety_files`.
     - VIBE's names of videos are paths of the machine that wrote them: the TFRecord is found by its own name.
+    - Videos vanish: listed ones without tracks are passed over, and tracks of videos that are not listed are not read.
     - The raw tracks count frames from 0, the names of their pictures from 1: the stored name is used.
 """
 
@@ -211,13 +212,14 @@ class Instavariety(Reader):
         units = []
         for video in _videos(path):
             tracks = [str(one.relative_to(self.root)) for one in sorted((self.root / TRACKS / video).glob("*/*.json"))]
-            if not tracks:
-                raise RawFileError(
-                    f"{path}: expected tracks of each video in the list, found none in {TRACKS}/{video}",
-                    fix="extract the tracks completely, or take the line out of the list",
-                    file=file,
-                )
-            units.append(Unit(id=video, files=(file, *tracks), num_hint=len(tracks)))
+            if tracks:
+                units.append(Unit(id=video, files=(file, *tracks), num_hint=len(tracks)))
+        if not units:
+            raise RawFileError(
+                f"{path}: expected videos with tracks in {TRACKS}, found none of the listed ones there",
+                fix="extract the tracks",
+                file=file,
+            )
         return units
 
     def _tracks(self, split: str, unit: Unit) -> Iterator[Annotation | Reject]:

@@ -343,7 +343,13 @@ def test_wrong_values_reject_their_frame(tmp_path: Path, changes: dict[str, Any]
     assert reject.reason == "malformed"
 
 
-@pytest.mark.parametrize("lines", ["", "dance\n", "dance/../x\n", "../dance\n", "dance/4411_n\ndance/other\n"])
+def test_listed_videos_without_tracks_are_passed_over(tmp_path: Path) -> None:
+    track(tmp_path)
+    (tmp_path / "insta_variety_train.txt").write_text("dance/other\ndance/4411_n")
+    assert len(kept(people(tmp_path, form="tracks"))) == 1
+
+
+@pytest.mark.parametrize("lines", ["", "dance\n", "dance/../x\n", "../dance\n", "dance/other\n"])
 def test_lists_that_are_none(tmp_path: Path, lines: str) -> None:
     track(tmp_path)
     (tmp_path / "insta_variety_train.txt").write_text(lines)
