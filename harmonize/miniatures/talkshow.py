@@ -32,8 +32,7 @@ from harmonize.miniatures.world import Y_UP_TO_Y_DOWN, Person, model_of, moved, 
 from harmonize.render import Picture
 
 RELEASE = "ExpressiveWholeBodyDatasetReleaseV1.0"
-SIZE = (1280, 720)
-_FOCAL_PX, _FPS = 5000.0, 30
+_FPS = 30
 _NUM_BETAS, _NUM_EXPRESSIONS = 300, 100
 _LOSSES = {"loss_kpts_hand": 12.5, "shape_reg": 0.25}
 
@@ -56,6 +55,16 @@ class _Clip:
     folder: str = "split"
     fps: int = _FPS
     trap: str = ""
+    height_px: int = 360
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.height_px * 16 // 9, self.height_px
+
+    @property
+    def focal_px(self) -> float:
+        """5000 for the height of 720 that nearly all videos have."""
+        return 5000.0 / 720 * self.height_px
 
     @property
     def sequence(self) -> str:
@@ -83,7 +92,7 @@ class _Clip:
 
 _SPACED = "A Closer Look - Late Night-pVAD70eSWA8.webm"
 _CLIPS = (
-    _Clip("seth", _SPACED, "5046-00_01_23-00_01_27", "train", 3),
+    _Clip("seth", _SPACED, "5046-00_01_23-00_01_27", "train", 3, height_px=720),
     _Clip("seth", _SPACED, "5051-00_01_28-00_01_38", "train", 3, num_pictures=2),
     _Clip("seth", _SPACED, "5052-00_01_50-00_02_00", "test", 2, trap="nan"),
     _Clip("oliver", "Net_Neutrality-fpbOEoRrHyU.mp4", "101-00_00_01-00_00_03", "val", 4, pictures="video", fps=60),
@@ -115,9 +124,9 @@ def _record(rng: np.random.Generator, models: BodyModels, clip: _Clip, root: Pat
     """Writes a clip's pickle, sound and pictures; nobody is true of a clip that no split lists."""
     displacement = np.array([rng.uniform(-0.3, 0.3), rng.uniform(-0.8, -0.5), rng.uniform(6.2, 6.8)])
     camera = StudioCamera(
-        focal_px=np.full(2, _FOCAL_PX),
-        principal_point_px=np.array(SIZE) / 2,
-        size=SIZE,
+        focal_px=np.full(2, clip.focal_px),
+        principal_point_px=np.array(clip.size) / 2,
+        size=clip.size,
         rotmat=np.eye(3),
         transl_m=displacement * (-1, -1, 1),
     )
@@ -132,7 +141,7 @@ def _record(rng: np.random.Generator, models: BodyModels, clip: _Clip, root: Pat
         return []
     seen = [see(models, person, camera) for person in frames]
     outfit = clothes(rng, model_of(models, frames[0]))
-    wall = plain_wall(rng, SIZE, 600.0)
+    wall = plain_wall(rng, clip.size, 0.83 * clip.height_px)
     paths = _write_pictures(models, clip, camera, seen, outfit, wall, root)
     return [
         true_person(
@@ -165,7 +174,7 @@ def _speak(rng: np.random.Generator, models: BodyModels, clip: _Clip, camera: St
     facing = Y_UP_TO_Y_DOWN @ Rotation.from_rotvec(rng.uniform(-0.3, 0.3, 3) * (0.3, 1.0, 0.3)).as_matrix()
     speaker = moved(models, replace(person, pose_aa=pose), facing, np.zeros(3))
     head_top = vertices_of(models, speaker)[:, 1].min()
-    wanted = np.array([rng.uniform(100, 250), 40 - SIZE[1] / 2]) / _FOCAL_PX * camera.transl_m[2]
+    wanted = clip.height_px * np.array([rng.uniform(0.15, 0.35), 0.05 - 0.5]) / clip.focal_px * camera.transl_m[2]
     shift = np.append(wanted - camera.transl_m[:2] - (speaker.transl_m[0], head_top), 0.08)
     return [
         replace(
@@ -219,12 +228,12 @@ def _pickle(
     betas = np.append(frames[0].betas, rng.normal(0.0, 0.3, _NUM_BETAS - 10))
     face = np.array([person.expression for person in frames])
     fit: dict[str, Any] = {
-        "width": SIZE[0],
-        "height": SIZE[1],
-        "center": [SIZE[0] / 2, SIZE[1] / 2],
+        "width": clip.size[0],
+        "height": clip.size[1],
+        "center": [clip.size[0] / 2, clip.size[1] / 2],
         "batch_size": num,
         "camera_transl": displacement.astype(np.float32),
-        "focal_length": np.array(_FOCAL_PX, np.float32),
+        "focal_length": np.array(clip.focal_px, np.float32),
         "expression": np.concatenate([face, rng.normal(0, 0.2, (num, _NUM_EXPRESSIONS - 10))], 1).astype(np.float32),
         "jaw_pose": pose[:, 22],
         "betas": betas[None].astype(np.float32),

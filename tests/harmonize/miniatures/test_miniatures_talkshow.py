@@ -59,7 +59,7 @@ def clip_file(root: Path, person: Any) -> Path:
 def test_pickles_give_the_truth(miniature: Any, standin: Any) -> None:
     root, truth = miniature("talkshow")
     model = standin.get("smplx", "neutral")
-    depths, kinds = set(), Counter()
+    depths, sizes, kinds = set(), set(), Counter()
     for person in truth.people:
         path = clip_file(root, person)
         depths.add(len(path.relative_to(root).parts))
@@ -73,7 +73,10 @@ def test_pickles_give_the_truth(miniature: Any, standin: Any) -> None:
         assert shapes["global_orient"] == ((num, 3) if is_readme else (num, 1, 3))
         assert shapes["body_pose_axis"] == ((num, 21, 3) if is_readme else (num, 63))
         assert shapes["left_hand_pose"] == shapes["right_hand_pose"] == (num, 12)
-        assert (fit["width"], fit["height"], fit["center"]) == (1280, 720, [640.0, 360.0])
+        size = (fit["width"], fit["height"])
+        sizes.add(size)
+        assert size == person.image_size_px
+        assert fit["center"] == [size[0] / 2, size[1] / 2]
         assert shapes["focal_length"] == ()
         assert fit["focal_length"].dtype == np.float32
         assert ("losses_to_log" in fit) == (not is_readme)
@@ -98,9 +101,11 @@ def test_pickles_give_the_truth(miniature: Any, standin: Any) -> None:
         seen = model.vertices(batch)[0] + (-x, -y, z)
         assert 1000 * np.abs(seen - person.vertices_cam_m).max() < 0.02, person.identity
         assert np.abs(betas[10:16]).max() > 0.05, "not only ten count in the file"
-        assert person.focal_px.tolist() == [5000.0, 5000.0]
+        np.testing.assert_allclose(person.focal_px, fit["focal_length"])
+        assert (size == (1280, 720)) == (fit["focal_length"] == 5000)
         assert min(abs(x), abs(y)) > 0.005
     assert depths == {4, 5, 6}
+    assert sizes == {(1280, 720), (640, 360)}
     assert kinds.keys() == {dict, list}
 
 
