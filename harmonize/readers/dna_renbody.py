@@ -23,7 +23,7 @@ from harmonize.raw.paths import checked_size, safe_join
 from harmonize.readers import dna_studio
 from harmonize.readers.base import Reader, Unit
 from harmonize.readers.dna_studio import LICENCE, Actor
-from harmonize.readers.fields import Floats, MalformedRecord, concerns_file, entries, require_keys, shaped
+from harmonize.readers.fields import Floats, MalformedRecord, concerns_file, entries, numbers, require_keys, shaped
 from harmonize.record import Provenance
 
 MAX_LIST_BYTES = 1 << 24
@@ -74,6 +74,8 @@ def people(reader: Reader, split: str, unit: Unit, *, hires: bool) -> Iterator[A
     actor = _actor(fits, joints[0] if joints else None)
     with concerns_file(cameras):
         found = entries(_content(cameras), "cams")
+        if not found:
+            raise MalformedRecord("field 'cams': expected cameras, found none")
         numbered = {str(name): matrices for name, matrices in found.items() if str(name).isdigit()}
         studios = {
             name: dna_studio.studio(_matrices(name, matrices))
@@ -156,11 +158,11 @@ def _joints(path: Path) -> Floats:
     require_keys(npz_header(path), ("keypoints3d", "keypoints3d_mask"), str(path))
     content = load_npz(path, ["keypoints3d", "keypoints3d_mask"])
     with concerns_file(path):
-        points = content["keypoints3d"]
+        points = numbers(content["keypoints3d"], "keypoints3d")
         if points.ndim != 3 or points.shape[1] != 190 or points.shape[2] not in (3, 4):
             raise MalformedRecord(f"field 'keypoints3d': expected shape (frames, 190, 3), found {points.shape}")
         mask = dna_studio.rows(content["keypoints3d_mask"], "keypoints3d_mask", 190)
         if len(mask) not in (1, len(points)):
             raise MalformedRecord(f"field 'keypoints3d_mask': expected {len(points)} rows, found {len(mask)}")
         known = np.broadcast_to(mask > 0, points.shape[:2])
-        return np.concatenate([points[..., :3], known[..., None]], axis=2).astype(np.float64)
+        return np.concatenate([points[..., :3], known[..., None]], axis=2)

@@ -51,7 +51,10 @@ def people(reader: Reader, split: str, unit: Unit, *, hires: bool) -> Iterator[A
     gender, resolution = _facts(reader.root / main, group)
     with open_hdf5(path) as tree, concerns_file(path):
         actor = _actor(tree, gender)
-        for camera_id in tree.names("Camera_Parameter"):
+        camera_ids = tree.names("Camera_Parameter")
+        if not camera_ids:
+            raise MalformedRecord("field 'Camera_Parameter': expected cameras, found none")
+        for camera_id in camera_ids:
             if not camera_id.isdigit():
                 raise MalformedRecord.of("Camera_Parameter", "numbered cameras", camera_id)
             if dna_studio.is_hires(camera_id) != hires:

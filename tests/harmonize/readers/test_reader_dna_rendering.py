@@ -205,6 +205,14 @@ def test_a_missing_array_is_named(tmp_path: Path, key: str) -> None:
         read(DnaRendering(tmp_path))
 
 
+def test_a_file_without_cameras_is_refused(tmp_path: Path) -> None:
+    write_smc(tmp_path, body(1))
+    with h5py.File(tmp_path / "dna_rendering_part1_annotations" / f"{SEQUENCE}_annots.smc", "a") as file:
+        del file["Camera_Parameter"]
+    with pytest.raises(RawFileError, match="Camera_Parameter"):
+        read(DnaRendering(tmp_path))
+
+
 def test_other_genders_and_shapes_are_refused(tmp_path: Path) -> None:
     write_smc(tmp_path, body(2), gender="robot")
     with pytest.raises(RawFileError, match=rf"{SEQUENCE}\.smc: field 'gender'"):
@@ -311,7 +319,12 @@ def test_a_missing_file_of_a_listed_sequence_is_named(tmp_path: Path) -> None:
 def test_cameras_that_are_no_record_are_refused(tmp_path: Path) -> None:
     write_renbody(tmp_path, 1, [])
     path = (tmp_path / "image" / LINE).parent / "annots.npy"
-    for content in (np.zeros(3), np.array({"cams": {"09": 3}}, object), np.array({"cams": {"09": {"K": K}}}, object)):
+    for content in (
+        np.zeros(3),
+        np.array({"cams": {}}, object),
+        np.array({"cams": {"09": 3}}, object),
+        np.array({"cams": {"09": {"K": K}}}, object),
+    ):
         np.save(path, content)
         with pytest.raises(RawFileError, match=r"annots\.npy"):
             read(DnaRendering(tmp_path, form="renbody"), "train")
