@@ -225,7 +225,8 @@ class H36m(Reader):
                 if name.startswith("_ALL"):
                     continue
                 flat = f"{folder}/D2_Positions/{name}.cdf"
-                files = [str(path.relative_to(self.root)), *([flat] if (self.root / flat).is_file() else []), _METADATA]
+                is_flat_right = not _is_shifted(subject, name.rpartition(".")[0]) and (self.root / flat).is_file()
+                files = [str(path.relative_to(self.root)), *([flat] if is_flat_right else []), _METADATA]
                 units.append(Unit(id=f"{subject}/{name}", files=tuple(files)))
         return units
 
@@ -244,11 +245,10 @@ class H36m(Reader):
         if "/D3_Positions/" in unit.files[0]:
             points = camera.to_cam(points)
         distortion = official.lenses[camera_name]
-        is_shifted = number == 9 and action in SHIFTED
-        if is_shifted:
+        if _is_shifted(subject, action):
             points = points + camera.rotmat @ SHIFT_M
         pixels = camera.project(points, distortion)
-        if len(unit.files) == 3 and not is_shifted:
+        if len(unit.files) == 3:
             pixels = positions(self.root / unit.files[1], 2)
             with concerns_file(self.root / unit.files[1]):
                 if len(pixels) != len(points):
@@ -274,6 +274,10 @@ class H36m(Reader):
                 keypoints2d=(projected_points(_NAMES, pixels[frame]),),
                 keypoints3d=measured_points(_NAMES, points[frame]),
             )
+
+
+def _is_shifted(subject: str, action: str) -> bool:
+    return subject == "S9" and action in SHIFTED
 
 
 def with_meant_translation(camera: WorldCamera, joints_m: Floats, size_px: tuple[int, int]) -> WorldCamera:

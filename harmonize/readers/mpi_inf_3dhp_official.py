@@ -85,8 +85,8 @@ def calibration(path: Path) -> tuple[list[WorldCamera], list[tuple[int, int]]]:
     """
     checked_size(path, MAX_CALIBRATION_BYTES)
     with one_error(path, f"the calibration of {NUM_CAMERAS} cameras"):
-        found: dict[str, list[Floats]] = {"size": [], "intrinsic": [], "extrinsic": []}
-        counts = {"size": 2, "intrinsic": 16, "extrinsic": 16}
+        counts = {"size": 2, "intrinsic": 16, "extrinsic": 16, "radial": 1}
+        found: dict[str, list[Floats]] = {key: [] for key in counts}
         for line in path.read_text(encoding="ascii").splitlines():
             key, *words = line.split() or [""]
             if key not in found:
@@ -96,6 +96,8 @@ def calibration(path: Path) -> tuple[list[WorldCamera], list[tuple[int, int]]]:
             found[key].append(np.array([float(word) for word in words]))
         if {len(lines) for lines in found.values()} != {NUM_CAMERAS}:
             raise Refused(", ".join(f"{len(lines)} lines {key!r}" for key, lines in found.items()))
+        if any(radial[0] != 0 for radial in found["radial"]):
+            raise Refused("radial distortion, which the release has for no camera")
         cameras = []
         for inside, outside in zip(found["intrinsic"], found["extrinsic"], strict=True):
             lens, place = inside.reshape(4, 4), outside.reshape(4, 4)

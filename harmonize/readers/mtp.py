@@ -91,9 +91,8 @@ class Mtp(Reader):
         units = []
         for part, first in enumerate(range(0, len(stems), PEOPLE_PER_UNIT)):
             chosen = stems[first : first + PEOPLE_PER_UNIT]
-            files = [file for stem in chosen if _parts(stem) for file in _files(base, stem, self.form)]
-            there = [file for file in files if (self.root / file).is_file()]
-            units.append(Unit(id=f"pictures-{part:04d}", files=(*shared, *there), num_hint=len(chosen)))
+            files = [file for stem in chosen if _parts(stem) for file in self._there(base, stem)]
+            units.append(Unit(id=f"pictures-{part:04d}", files=(*shared, *files), num_hint=len(chosen)))
         return units
 
     def read(self, split: str, unit: Unit) -> Iterator[Annotation | Reject]:
@@ -139,6 +138,13 @@ class Mtp(Reader):
                 yield self._person(provenance, image, base, stem, subjects)
             except MalformedRecord as error:
                 yield Reject(reason="malformed", provenance=provenance, detail=str(error))
+
+    def _there(self, base: str, stem: str) -> list[str]:
+        """The files that are read of a picture: none where a fit is missing."""
+        *fits, points = _files(base, stem, self.form)
+        if not all((self.root / fit).is_file() for fit in fits):
+            return []
+        return [*fits, points] if (self.root / points).is_file() else fits
 
     def _stems(self, split: str) -> tuple[str, list[str]]:
         """The folder of the release, `mtp/` or the root itself, and the pictures of a split in the list's order."""
