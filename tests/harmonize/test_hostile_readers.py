@@ -346,6 +346,8 @@ CHANGED = {
 DEPTH = {".json": 4, ".mat": 9, ".npy": 3, ".npz": 2, ".pkl": 3, ".smc": 3}
 CUTTING = {
     ("agora", "smplx"),
+    ("egobody_egoset", "smplx"),
+    ("egobody_egoset", "smpl"),
     ("lspet", "eft"),
     ("mscoco", "eft"),
     *(("ochuman", form) for form in ("eft", "coco", "native")),
@@ -462,7 +464,10 @@ def renamed(name: str, form: str, whole: Any, escape: str) -> Any:
         return {**whole, "sequence": escape}
     if name == "agora":
         return {**whole, "imgPath": [escape] * len(whole["imgPath"])}
-    key = "imgname" if name in ("bedlam", "egobody_egoset") else "image_path"
+    if name == "egobody_egoset":  # the frame's number is part of the name
+        folder = escape.rpartition("/")[0]
+        return {**whole, "imgname": np.array([f"{folder}/{Path(str(path)).name}" for path in whole["imgname"]])}
+    key = "imgname" if name == "bedlam" else "image_path"
     return {**whole, key: np.full(len(whole[key]), escape)}
 
 
