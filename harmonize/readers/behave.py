@@ -38,7 +38,7 @@ from harmonize.annotation import Annotation, ImageSource, NamedPoints, RawBody, 
 from harmonize.errors import RawFileError
 from harmonize.keypoints import convention
 from harmonize.raw.jsons import load_json
-from harmonize.raw.npz import load_npz, npz_header
+from harmonize.raw.npz import load_npz
 from harmonize.raw.pickles import load_pickle
 from harmonize.readers.base import Reader, Unit
 from harmonize.readers.behave_cameras import View, load_view
@@ -50,7 +50,6 @@ from harmonize.readers.fields import (
     field,
     floats,
     listing,
-    require_keys,
     shaped,
 )
 from harmonize.readers.openpose import points_of
@@ -95,11 +94,11 @@ class Behave(Reader):
             info = self._info_file(sequence)
             _, kinects = _info(self.root / info)
             files = ["split.json", info, *(f for k in kinects for f in self._calibration(sequence, k))]
-            frames = self._frame_folders(sequence)
-            fits = [self._fit30(sequence)] if self.form == "30fps" else self._fits(sequence)
+            is_30fps = self.form == "30fps"
+            fits = [self._fit30(sequence)] if is_30fps else self._fits(sequence)
+            frames = _frame_times(self.root / fits[0]) if is_30fps else self._frame_folders(sequence)
             points = [file for frame in frames for file in self._point_files(sequence, frame, kinects)]
-            num_frames = self._num_fits30(sequence) if self.form == "30fps" else len(frames)
-            units.append(Unit(id=sequence, files=(*files, *fits, *points), num_hint=num_frames * len(kinects)))
+            units.append(Unit(id=sequence, files=(*files, *fits, *points), num_hint=len(frames) * len(kinects)))
         if not units:
             folder = FPS30_FOLDER if self.form == "30fps" else "sequences"
             self.require(f"{folder}/<sequence of split.json>")
@@ -142,10 +141,9 @@ class Behave(Reader):
         return files
 
     def _frame_folders(self, sequence: str) -> list[str]:
-        """Frames at 1 fps end in .000; the others in a folder were extracted from the videos."""
+        """Those of the 1 fps release, which end in .000; the others in a folder were extracted from the videos."""
         names = names_in(self.root / "sequences" / sequence) or frozenset()
-        ends = "" if self.form == "30fps" else ".000"
-        return sorted(name for name in names if _FRAME.fullmatch(name) and name.endswith(ends))
+        return sorted(name for name in names if _FRAME.fullmatch(name) and name.endswith(".000"))
 
     def _fits(self, sequence: str) -> list[str]:
         files = [_fit_file(sequence, frame) for frame in self._frame_folders(sequence)]
@@ -153,13 +151,6 @@ class Behave(Reader):
 
     def _fit30(self, sequence: str) -> str:
         return f"{FPS30_FOLDER}/{sequence}/smpl_fit_all.npz"
-
-    def _num_fits30(self, sequence: str) -> int:
-        path = self.root / self._fit30(sequence)
-        header = npz_header(path)
-        require_keys(header, ("frame_times",), str(path))
-        shape, _ = header["frame_times"]
-        return shape[0] if shape else 0
 
     def _point_files(self, sequence: str, frame: str, kinects: Sequence[int]) -> list[str]:
         folder = f"sequences/{sequence}/{frame}"
@@ -247,16 +238,21 @@ def _load_fit(path: Path) -> Mapping[str, Any]:
 
 def _load_fits(path: Path) -> tuple[list[str], Floats, Floats, Floats]:
     """Names of frames, pose (F, 156), betas (F, n) and trans (F, 3) of the 30 fps form."""
-    rows = load_npz(path, keys=("poses", "betas", "trans", "frame_times"))
+    names, rows = _frame_times(path), load_npz(path, keys=("poses", "betas", "trans"))
     with concerns_file(path):
-        times = rows["frame_times"].astype(str) if rows["frame_times"].dtype.kind == "S" else rows["frame_times"]
-        names = times.tolist()
+        poses, trans = (shaped(rows[key], key, len(names), size) for key, size in (("poses", 156), ("trans", 3)))
+        return names, poses, shaped(rows["betas"], "betas", len(names), -1), trans
+
+
+def _frame_times(path: Path) -> list[str]:
+    times = load_npz(path, keys=("frame_times",))["frame_times"]
+    with concerns_file(path):
+        names: list[str] = (times.astype(str) if times.dtype.kind == "S" else times).tolist()
         if times.ndim != 1 or not all(isinstance(name, str) and _FRAME.fullmatch(name) for name in names):
             raise MalformedRecord.of("frame_times", "names of frames like t0003.000", names)
         if len(set(names)) != len(names):
             raise MalformedRecord.of("frame_times", "each frame once", f"{len(names) - len(set(names))} repeated")
-        poses, trans = (shaped(rows[key], key, len(names), size) for key, size in (("poses", 156), ("trans", 3)))
-        return names, poses, shaped(rows["betas"], "betas", len(names), -1), trans
+        return names
 
 
 def _info(path: Path) -> tuple[Gender, list[int]]:

@@ -70,6 +70,8 @@ def recordings_of(reader: Reader, split: str) -> list[Recording]:
     rows = load_csv(splits_path)
     with concerns_file(splits_path):
         # The columns are of unequal length and filled up with nothing.
+        if not rows:
+            raise MalformedRecord.of(split, "recordings", "no rows")
         columns = [field(row, split) for row in rows]
         names = sorted(name for name in columns if name not in ("", "nan"))
         for name in names:

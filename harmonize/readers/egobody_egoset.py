@@ -28,7 +28,7 @@ Known defects:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
@@ -99,9 +99,12 @@ class EgobodyEgoset(Reader):
             scene = scene_file(self, recording)
             files = [INFO_FILE, SPLITS_FILE, calibration_file(self, recording.name, "holo_to_kinect12.json")]
             files += [scene] if scene else []
+            shown: set[int] = set()
             for folder in self._folders(recording):
                 files += self._film_files(folder)
-            units.append(Unit(id=recording.name, files=(*files, *fits.values()), num_hint=len(fits)))
+                shown |= {number for _, _, number in _covered(self._valid(folder), recording)}
+            used = [file for number, file in fits.items() if number in shown]
+            units.append(Unit(id=recording.name, files=(*files, *used), num_hint=len(shown)))
         if not units:
             self.require(f"{self.form}_interactee_{split}/<recording>/body_idx_<k>/results/<frame>/000.pkl")
         return units
@@ -115,13 +118,10 @@ class EgobodyEgoset(Reader):
         world_to_master = scene_to_master(None if scene is None else self.root / scene)
         for folder in self._folders(recording):
             film = self._film(folder)
-            for picture in sorted(film.valid):
-                match = _PICTURE.fullmatch(picture)
-                if match is None or not recording.covers(int(match[2])):
-                    continue
-                provenance = self._provenance(split, recording, film, picture, fits.get(int(match[2]), ""))
+            for picture, timestamp, number in _covered(film.valid, recording):
+                provenance = self._provenance(split, recording, film, picture, fits.get(number, ""))
                 try:
-                    yield self._person(provenance, recording, film, picture, match[1], to_holo, world_to_master)
+                    yield self._person(provenance, recording, film, picture, timestamp, to_holo, world_to_master)
                 except MalformedRecord as error:
                     yield Reject(reason="malformed", provenance=provenance, detail=str(error))
 
@@ -144,25 +144,29 @@ class EgobodyEgoset(Reader):
         return files
 
     def _film(self, folder: str) -> _Film:
-        pv, keypoints, valid_frame = (self.root / file for file in self._film_files(folder))
+        pv, keypoints, _ = (self.root / file for file in self._film_files(folder))
         centre, size, frames = _pv(pv)
         rows = load_npz(keypoints, keys=("imgname", "keypoints"))
         with concerns_file(keypoints):
             names = _names(rows["imgname"])
             points = shaped(rows["keypoints"], "keypoints", len(names), 25, 3)
-        flags = load_npz(valid_frame, keys=("imgname", "valid"))
-        with concerns_file(valid_frame):
-            all_names = _names(flags["imgname"])
-            valid = shaped(flags["valid"], "valid", len(all_names))
         return _Film(
             folder=folder,
             principal_point_px=centre,
             size_px=size,
             frames=frames,
             detections=dict(zip(names, points, strict=True)),
-            valid={name: bool(flag) for name, flag in zip(all_names, valid, strict=True)},
+            valid=self._valid(folder),
             pictures=names_in(self.root / folder / "PV"),
         )
+
+    def _valid(self, folder: str) -> dict[str, bool]:
+        """Every picture of a film, and whether the interactee was detected in it."""
+        path = self.root / folder / "valid_frame.npz"
+        rows = load_npz(path, keys=("imgname", "valid"))
+        with concerns_file(path):
+            names = _names(rows["imgname"])
+            return dict(zip(names, map(bool, shaped(rows["valid"], "valid", len(names))), strict=True))
 
     def _provenance(self, split: str, recording: Recording, film: _Film, picture: str, fit: str) -> Provenance:
         return Provenance(
@@ -190,9 +194,10 @@ class EgobodyEgoset(Reader):
         to_holo: RigidTransform,
         world_to_master: RigidTransform | None,
     ) -> Annotation | Reject:
+        fit = load_fit(self.root / provenance.source_file) if provenance.source_file else None
         if not film.valid[picture] or picture not in film.detections:
             return Reject(reason="not-visible", provenance=provenance, detail="fewer than 6 joints were detected")
-        if not provenance.source_file:
+        if fit is None:
             return Reject(reason="no-fit", provenance=provenance)
         if film.pictures is not None and picture not in film.pictures:
             return Reject(reason="image-missing", provenance=provenance, detail=provenance.image_path)
@@ -204,7 +209,7 @@ class EgobodyEgoset(Reader):
         except MalformedRecord as error:
             return Reject(reason="no-camera", provenance=provenance, detail=str(error))
         to_cam = then(then(to_holo, world_to_pv), OPENGL_TO_OPENCV)
-        body = body_of(load_fit(self.root / provenance.source_file), self.form, recording.gender("interactee"), to_cam)
+        body = body_of(fit, self.form, recording.gender("interactee"), to_cam)
         points = body_points(film.detections[picture])
         return Annotation(
             provenance=provenance,
@@ -215,6 +220,12 @@ class EgobodyEgoset(Reader):
             keypoints2d=() if points is None else (points,),
             image_size_px=film.size_px,
         )
+
+
+def _covered(pictures: Iterable[str], recording: Recording) -> list[tuple[str, str, int]]:
+    """Name, timestamp and frame number of the pictures in the recording's interval, sorted by name."""
+    matches = [match for picture in sorted(pictures) if (match := _PICTURE.fullmatch(picture))]
+    return [(match[0], match[1], int(match[2])) for match in matches if recording.covers(int(match[2]))]
 
 
 def _names(values: np.ndarray) -> list[str]:
