@@ -30,7 +30,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from harmonize.annotation import Annotation, ImageSource, NamedPoints, RawBody, RigidTransform
+from harmonize.annotation import Annotation, ImageSource, NamedPoints, RawBody, Reject, RigidTransform
 from harmonize.keypoints import convention
 from harmonize.raw.npz import load_npz, npz_header
 from harmonize.readers.base import Reader, Unit
@@ -87,7 +87,7 @@ class Spec(Reader):
             for part, first in enumerate(range(0, max(count, 1), ROWS_PER_UNIT))
         ]
 
-    def read(self, split: str, unit: Unit) -> Iterator[Annotation]:
+    def read(self, split: str, unit: Unit) -> Iterator[Annotation | Reject]:
         self.check_split(split)
         is_synthetic = split != "mtp_test"
         rows = (_synthetic_rows if is_synthetic else _mtp_rows)(self.root / unit.files[0])
@@ -109,6 +109,9 @@ class Spec(Reader):
                 label_origin="synthetic" if is_synthetic else "fit",
                 licence=self.licence,
             )
+            if not np.isfinite([rows.focal[row], rows.principal[row]]).all():
+                yield Reject(reason="malformed", provenance=provenance, detail="the camera's numbers are not finite")
+                continue
             yield Annotation(
                 provenance=provenance,
                 image=ImageSource(path=provenance.image_path),

@@ -76,6 +76,16 @@ def test_the_camera_turns_the_body_and_its_place_is_solved(tmp_path: Path, file:
     assert one.image_size_px == (1920, 1080)
 
 
+def test_a_camera_that_is_none_rejects_its_person(tmp_path: Path) -> None:
+    intrinsics = np.tile(np.eye(3), (COUNT, 1, 1))
+    intrinsics[1, 0, 0] = np.nan
+    labels(tmp_path, cam_int=intrinsics)
+    reader = Spec(tmp_path)
+    [unit] = reader.units("train")
+    items = list(reader.read("train", unit))
+    assert [getattr(item, "reason", "") for item in items] == ["", "malformed", ""]
+
+
 def test_projected_points_come_before_the_others(tmp_path: Path) -> None:
     rows = labels(tmp_path)
     first, second = people(tmp_path)[0].keypoints2d
