@@ -257,7 +257,7 @@ def test_the_test_split_of_tubes(tmp_path: Path) -> None:
 def vibe(root: Path, **changes: Any) -> np.ndarray:
     points = RNG.uniform(0, 224, (COUNT, 25, 3))
     columns = {
-        "vid_name": np.array([b"/home/somebody/insta/train/part_00.tfrecord-12"] * 2 + [b"other"]),
+        "vid_name": np.array([b"/data2/tf_datasets/insta/train/part_00.tfrecord-12"] * 2 + [b"other"]),
         "frame_id": np.array([0, 1, 0]),
         "joints2D": points,
         "features": np.zeros((COUNT, 4)),
@@ -272,7 +272,7 @@ def vibe(root: Path, **changes: Any) -> np.ndarray:
 def test_vibe_rows_point_into_the_tubes(tmp_path: Path) -> None:
     points = vibe(tmp_path)
     _, second, third = kept(people(tmp_path, form="vibe"))
-    assert second.provenance.sequence == "/home/somebody/insta/train/part_00.tfrecord-12"
+    assert second.provenance.sequence == "/data2/tf_datasets/insta/train/part_00.tfrecord-12"
     assert (second.provenance.frame, second.provenance.person) == ("1", "0")
     assert second.image.name == "insta_variety/train/part_00.tfrecord!12/1"
     assert third.image.name == "other/0"
