@@ -20,6 +20,7 @@ from pipelines.commands.export import export
 from pipelines.commands.ingest import ingest
 from pipelines.commands.propose import propose
 from pipelines.commands.query import query
+from pipelines.commands.report import report
 from pipelines.commands.train import train
 from pipelines.commands.verify import verify
 from pipelines.commands.view import view
@@ -33,7 +34,7 @@ app = App(
     suppress_keyboard_interrupt=False,
     exit_on_error=False,
 )
-COMMANDS = (demo, datasets, ingest, verify, query, view, export, propose, train)
+COMMANDS = (demo, datasets, ingest, verify, query, view, report, export, propose, train)
 for command in COMMANDS:
     app.command(command)
 

@@ -20,6 +20,7 @@ from harmonize.shards.names import (
     FAILED,
     INDEX,
     MANIFEST,
+    REPORTS,
     SUFFIXES,
     TEMPORARY,
     parse_shard_name,
@@ -97,6 +98,8 @@ def _walk(store: Path) -> tuple[dict[Path, set[str]], list[Finding]]:
 
     for folder, folders, files in os.walk(store):
         here = Path(folder)
+        if here == store and REPORTS in folders:
+            folders.remove(REPORTS)
         for name in sorted(folders):
             if (here / name).is_symlink():
                 stray(here / name, "a link to another folder")

@@ -18,10 +18,11 @@ import pytest
 from PIL import Image
 from processes import command, ehps, environment
 
+from catalogs.cards import DATASETS
 from catalogs.selection import Selection
 from pipelines import cli
 
-COMMANDS = ("demo", "datasets", "ingest", "verify", "query", "view", "export", "propose", "train")
+COMMANDS = ("demo", "datasets", "ingest", "verify", "query", "view", "report", "export", "propose", "train")
 
 
 def in_process(arguments: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[int, str, str]:
@@ -186,7 +187,7 @@ def test_propose_takes_training_splits_only(store: Path, tmp_path: Path) -> None
 
 def test_datasets_lists_cards_and_tells_how_to_obtain_one() -> None:
     rows = json.loads(ehps("datasets", "--json").stdout)
-    assert {"agora", "bedlam", "humandata", "mscoco", "pw3d", "ubody"} <= {row["name"] for row in rows}
+    assert [row["name"] for row in rows] == list(DATASETS)
     page = ehps("datasets", "pw3d").stdout
     assert [word for word in ("To obtain it:", "sequenceFiles", "Known defects:") if word not in page] == []
     assert json.loads(ehps("datasets", "pw3d", "--json").stdout)["name"] == "pw3d"
