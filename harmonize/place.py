@@ -32,6 +32,8 @@ def solve_transl(
     if not camera.has_intrinsics or not keypoints2d:
         return None
     focal, centre = camera.focal_px.astype(np.float64), camera.principal_point_px.astype(np.float64)
+    if not (np.isfinite(focal).all() and np.isfinite(centre).all()):
+        return None
     rows, values = [], []
     for points in keypoints2d:
         at_points, at_joints = matching_rows(points.names, joint_names)
