@@ -16,11 +16,11 @@ from PIL import Image
 from benchmark.proposers import PROPOSERS
 from catalogs import store as catalog
 from catalogs.atlas.histograms import orientation_figure, pose_figure
-from catalogs.cards import card
 from catalogs.selection import Budget, Selection
 from harmonize.bodies.models import STANDIN
 from harmonize.errors import DataError
 from harmonize.miniatures import MINIATURES
+from harmonize.readers import splits_of
 from harmonize.shards.plan import IngestJob
 from harmonize.shards.read import open_store
 from harmonize.shards.verify import verify
@@ -57,9 +57,9 @@ def demo(out: Path, *, num_people: int, num_workers: int) -> None:
         write_miniatures(out / "raw", num_people, num_workers)
     with _step("ingest"):
         jobs = [
-            IngestJob(reader=name, root=out / "raw" / name, split=split.name, store=store, body_models=STANDIN)
+            IngestJob(reader=name, root=out / "raw" / name, split=split, store=store, body_models=STANDIN)
             for name in MINIATURES
-            for split in card(name).splits
+            for split in splits_of(name)
         ]
         ingest(jobs, runner=RUNNER, num_workers=num_workers)
     with _step("verify"):

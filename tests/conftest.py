@@ -19,17 +19,23 @@ def standin() -> Any:
 
 
 @pytest.fixture(scope="session")
-def miniature(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Path, Any]]:
-    """miniature(name) -> (raw root, truth); written once a session, so tests must not change it."""
+def miniature(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Path, Any]]:
+    """miniature(name, form=None) -> (raw root, truth); written once a session, so tests must not change it.
+
+    The official layout holds every official form; HumanData is a raw root of its own.
+    """
     from harmonize.miniatures import MINIATURES
+    from harmonize.miniatures.humandata import write_humandata
 
-    made: dict[str, tuple[Path, Any]] = {}
+    made: dict[tuple[str, bool], tuple[Path, Any]] = {}
 
-    def make(name: str) -> tuple[Path, Any]:
-        if name not in made:
+    def make(name: str, form: str | None = None) -> tuple[Path, Any]:
+        is_humandata = form == "humandata"
+        if (name, is_humandata) not in made:
             root = tmp_path_factory.mktemp(f"raw-{name}")
-            made[name] = (root, MINIATURES[name](root))
-        return made[name]
+            truth = write_humandata(root, dataset=name) if is_humandata else MINIATURES[name](root)
+            made[name, is_humandata] = (root, truth)
+        return made[name, is_humandata]
 
     return make
 

@@ -1,8 +1,16 @@
-"""One file per dataset. `READERS` is the registry: explicit, sorted, and the only place that lists readers."""
+"""One file per dataset. `READERS` is the registry: explicit, sorted, and the only place that lists readers.
+
+Every dataset has one more form, the HumanData npz of mmhuman3d and SMPLer-X, which one reader reads for all of them.
+
+    forms_of("rich")                              ("pkl", "humandata")
+    open_reader("rich", root, "humandata")        the reader on its raw root
+"""
 
 from __future__ import annotations
 
-from harmonize.errors import UnknownDatasetError
+from pathlib import Path
+
+from harmonize.errors import UnknownDatasetError, UsageError
 from harmonize.readers.agora import Agora
 from harmonize.readers.arctic import Arctic
 from harmonize.readers.base import Reader
@@ -19,6 +27,7 @@ from harmonize.readers.fit3d import Fit3d
 from harmonize.readers.gta_human2 import GtaHuman2
 from harmonize.readers.h36m import H36m
 from harmonize.readers.humandata import HumanData
+from harmonize.readers.humandata_sets import SETS
 from harmonize.readers.humansc3d import Humansc3d
 from harmonize.readers.instavariety import Instavariety
 from harmonize.readers.lspet import Lspet
@@ -39,6 +48,8 @@ from harmonize.readers.talkshow import Talkshow
 from harmonize.readers.ubody import Ubody
 from harmonize.readers.up3d import Up3d
 
+HUMANDATA = HumanData.forms[0]
+
 READERS: dict[str, type[Reader]] = {
     "agora": Agora,
     "arctic": Arctic,
@@ -54,7 +65,6 @@ READERS: dict[str, type[Reader]] = {
     "fit3d": Fit3d,
     "gta_human2": GtaHuman2,
     "h36m": H36m,
-    "humandata": HumanData,
     "humansc3d": Humansc3d,
     "instavariety": Instavariety,
     "lspet": Lspet,
@@ -78,7 +88,7 @@ READERS: dict[str, type[Reader]] = {
 
 
 def reader_class(name: str) -> type[Reader]:
-    """The reader of a dataset.
+    """The reader of a dataset in its official forms.
 
     Raises:
         UnknownDatasetError: there is none of that name; the message lists those that there are.
@@ -90,11 +100,42 @@ def reader_class(name: str) -> type[Reader]:
     return READERS[name]
 
 
+def forms_of(name: str) -> tuple[str, ...]:
+    """The annotation forms of a dataset: the official ones, the default first, and HumanData.
+
+    Raises:
+        UnknownDatasetError: see `reader_class`.
+    """
+    return (*reader_class(name).forms, HUMANDATA)
+
+
 def splits_of(name: str, form: str | None = None) -> tuple[str, ...]:
     """The splits of a dataset's annotation form (None: its default form), as named on disk.
 
     Raises:
         UnknownDatasetError: see `reader_class`.
+        UsageError: the dataset has no such form.
     """
-    cls = reader_class(name)
-    return cls.form_splits.get(form or cls.forms[0], cls.splits)
+    cls, chosen = reader_class(name), _form(name, form)
+    return SETS[name].splits if chosen == HUMANDATA else cls.form_splits.get(chosen, cls.splits)
+
+
+def open_reader(name: str, root: Path, form: str | None = None) -> Reader:
+    """The reader of a dataset's annotation form (None: its default form) on its raw root.
+
+    Raises:
+        UnknownDatasetError: see `reader_class`.
+        UsageError: the dataset has no such form.
+        RawLayoutError: the root is not a folder.
+    """
+    cls, chosen = reader_class(name), _form(name, form)
+    return HumanData(root, dataset=name) if chosen == HUMANDATA else cls(root, form=chosen)
+
+
+def _form(name: str, form: str | None) -> str:
+    known = forms_of(name)
+    if form is not None and form not in known:
+        raise UsageError(
+            f"{name}: unknown annotation form {form!r}; expected one of {', '.join(known)}", fix=f"ehps datasets {name}"
+        )
+    return known[0] if form is None else form

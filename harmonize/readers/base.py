@@ -39,7 +39,7 @@ class Unit:
 class Reader(ABC):
     """Base of all readers. Subclasses are plain: class attributes, `units`, `read`."""
 
-    name: ClassVar[str]
+    name: str
     version: ClassVar[int]
     splits: tuple[str, ...]
     """Splits as named on disk; `form_splits` says otherwise for forms that have others."""

@@ -29,9 +29,8 @@ Known defects (all tolerated, none silently):
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
 from harmonize.annotation import Annotation, Reject
@@ -39,34 +38,53 @@ from harmonize.errors import RawFileError
 from harmonize.raw.npz import npz_header
 from harmonize.readers.base import Reader, Unit
 from harmonize.readers.humandata_file import HumanDataFile
+from harmonize.readers.humandata_sets import SETS
 from harmonize.readers.kept import keep_last
-from harmonize.record import BodyKind, Provenance
+from harmonize.record import Provenance
 
 ROWS_PER_UNIT = 65536
 """Units are read in no order of files, and a file may take half a minute to load: that must not come every few rows."""
 
-_SPLIT_TOKENS = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
+FOLDERS = ("", "preprocessed_datasets/")
+"""Where under the root the files may lie; the second is the layout of SMPLer-X."""
 
 
 class HumanData(Reader):
-    """A unit is a range of rows of one file; the last file read stays loaded in the process."""
+    """The HumanData files of one dataset. A unit is a range of rows of one file; the last file read stays loaded in the
+    process. `splits` are those whose files are at hand; all that are known where none is."""
 
-    name = "humandata"
-    version = 1
-    splits = ("train", "validation", "test")
-    body_kinds: ClassVar[tuple[BodyKind, ...]] = ("smpl", "smplh", "smplx")
-    forms = ("npz",)
+    version = 2
+    splits = ()  # each dataset has its own
+    forms = ("humandata",)
     licence: ClassVar[str] = "as the dataset inside"
+
+    def __init__(self, root: Path, *, dataset: str) -> None:
+        self.name = dataset
+        self.facts = SETS[dataset]
+        self.body_kinds = self.facts.body_kinds  # type: ignore[misc]  # each dataset's files have their own models
+        super().__init__(root)
+        found = tuple(split for split in self.facts.splits if self._files(split))
+        self.splits = found or self.facts.splits
+
+    def _files(self, split: str) -> list[Path]:
+        """The files of the first build of a split that is at hand, sorted."""
+        for pattern in self.facts.files[split]:
+            found = [path for folder in FOLDERS for path in self.root.glob(folder + pattern)]
+            if found:
+                return sorted(found)
+        return []
+
+    def check_split(self, split: str) -> None:
+        if split not in self.facts.splits:
+            super().check_split(split)
 
     def units(self, split: str) -> list[Unit]:
         self.check_split(split)
-        files = [path for pattern in ("*.npz", "preprocessed_datasets/*.npz") for path in self.root.glob(pattern)]
+        files = self._files(split)
         if not files:
-            self.require("*.npz", "preprocessed_datasets/*.npz")
+            self.require(*(folder + pattern for pattern in self.facts.files[split] for folder in FOLDERS))
         units = []
-        for path in sorted(files):
-            if split_of(path.stem) != split:
-                continue
+        for path in files:
             header = npz_header(path)
             if "image_path" not in header:
                 found = ", ".join(sorted(header)[:20])
@@ -99,7 +117,7 @@ class HumanData(Reader):
                     source_file=unit.files[0],
                     source_row=str(row),
                     image_path=str(picture),
-                    reader=self.name,
+                    reader="humandata",
                     reader_version=str(self.version),
                     label_origin=file.label_origin,
                     licence=self.licence,
@@ -108,9 +126,3 @@ class HumanData(Reader):
 
 
 _load = keep_last(HumanDataFile)
-
-
-def split_of(stem: str) -> str:
-    """The split that a file name says: its first token that is one, else train."""
-    tokens = re.split(r"[^a-z]+", stem.lower())
-    return next((_SPLIT_TOKENS[token] for token in tokens if token in _SPLIT_TOKENS), "train")

@@ -19,7 +19,7 @@ from harmonize.errors import RawLayoutError, StoreError, UsageError
 from harmonize.gate import Limits
 from harmonize.layout import LAYOUT_HASH, LAYOUT_VERSION
 from harmonize.raw.paths import safe_join
-from harmonize.readers import reader_class
+from harmonize.readers import open_reader
 from harmonize.readers.base import Reader, Unit
 from harmonize.shards import fingerprint
 from harmonize.shards.hashes import HashCache
@@ -99,7 +99,7 @@ class IngestJob:
         Raises:
             UnknownDatasetError, RawLayoutError, UsageError: see `Reader`.
         """
-        return reader_class(self.reader)(Path(self.root), form=self.form)
+        return open_reader(self.reader, Path(self.root), self.form)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +182,7 @@ def make_plan(job: IngestJob) -> Plan:
     )
 
 
-def check_inputs(job: IngestJob, plan: Plan, task: Task, models: BodyModels) -> None:
+def check_inputs(reader: Reader, plan: Plan, task: Task, models: BodyModels) -> None:
     """Raises StoreError when an annotation file of the task, or a body model, is not the one the plan was made with.
 
     Called after a task has read its files: what it read is then what the plan's digest says.
@@ -190,11 +190,10 @@ def check_inputs(job: IngestJob, plan: Plan, task: Task, models: BodyModels) -> 
     cache = HashCache()
     planned = {item["path"]: item["sha256"] for item in plan.content["inputs"]}
     for relative in sorted({file for unit in task.units for file in unit.files}):
-        path = safe_join(Path(job.root), relative)
+        path = safe_join(reader.root, relative)
         if not path.is_file() or cache.sha256(path) != planned[relative]:
             raise _changed(relative)
-    kinds = reader_class(job.reader).body_kinds
-    if fingerprint.body_model_files(models, kinds, cache) != plan.content["body_models"]["files"]:
+    if fingerprint.body_model_files(models, reader.body_kinds, cache) != plan.content["body_models"]["files"]:
         raise _changed("a body-model file")
 
 

@@ -63,7 +63,7 @@ def run_task(job: IngestJob, plan: Plan, task: Task, on_progress: Callable[[int]
     failed = job.folder / f"{FAILED}{names[0]}{REJECTS}"
     with staging(job.folder) as scratch, pin_threads(), Spool(scratch / "spool") as spool:
         gathered = _gather(job, task, reader, models, spool, on_progress)
-        check_inputs(job, plan, task, models)
+        check_inputs(reader, plan, task, models)
         contents = [
             ShardContent(
                 number=task.first_shard + i,

@@ -30,21 +30,21 @@ from harmonize.gate import Limits, check
 from harmonize.raw.mat import load_mat
 from harmonize.raw.paths import safe_join
 from harmonize.raw.pickles import load_pickle
-from harmonize.readers import READERS
+from harmonize.readers import HUMANDATA, READERS, forms_of, open_reader
 
-FORMS = [(name, form) for name, reader in READERS.items() for form in reader.forms]
-Miniature = Callable[[str], tuple[Path, Any]]
-CopyOf = Callable[[str], Path]
+FORMS = [(name, form) for name in READERS for form in forms_of(name)]
+Miniature = Callable[[str, str], tuple[Path, Any]]
+CopyOf = Callable[[str, str], Path]
 MARKER = "marker-of-execution"
 
 
 @pytest.fixture
 def copy_of(tmp_path: Path, miniature: Miniature) -> CopyOf:
-    """copy_of(name) -> a raw root of its own; its files are links to the miniature's until they are replaced."""
+    """copy_of(name, form) -> a raw root of its own; its files are links to the miniature's until they are replaced."""
 
-    def make(name: str) -> Path:
+    def make(name: str, form: str) -> Path:
         root = tmp_path / name
-        shutil.copytree(miniature(name)[0], root, copy_function=os.link)
+        shutil.copytree(miniature(name, form)[0], root, copy_function=os.link)
         return root
 
     return make
@@ -56,7 +56,7 @@ def replace(path: Path, data: bytes) -> None:
 
 
 def annotations(root: Path, name: str, form: str) -> list[Annotation | Reject]:
-    reader = READERS[name](root, form=form)
+    reader = open_reader(name, root, form)
     return [item for split in reader.splits for unit in reader.units(split) for item in reader.read(split, unit)]
 
 
@@ -66,14 +66,14 @@ Named = tuple[str, str]
 
 def user(root: Path, name: str, form: str, file: Path) -> Named:
     """The first unit that reads a file."""
-    reader = READERS[name](root, form=form)
+    reader = open_reader(name, root, form)
     relative = str(file.relative_to(root))
     return next((split, unit.id) for split in reader.splits for unit in reader.units(split) if relative in unit.files)
 
 
 def outcomes(root: Path, name: str, form: str, models: Any, only: Named | None = None) -> list[Any]:
     """What becomes of every person, or of those of one unit: a reject, or a converted body that passed the gate."""
-    reader = READERS[name](root, form=form)
+    reader = open_reader(name, root, form)
     items = [
         item
         for split in (reader.splits if only is None else only[:1])
@@ -92,7 +92,7 @@ def rejects(found: list[Any]) -> list[Reject]:
 
 def annotation_files(root: Path, name: str, form: str) -> list[str]:
     """The annotation files that a form reads; of the many fits of AGORA, the first of each folder."""
-    reader = READERS[name](root, form=form)
+    reader = open_reader(name, root, form)
     files = sorted({file for split in reader.splits for unit in reader.units(split) for file in unit.files})
     first: dict[str, str] = {}
     for file in files:
@@ -103,13 +103,13 @@ def annotation_files(root: Path, name: str, form: str) -> list[str]:
 @pytest.mark.parametrize(("name", "form"), FORMS)
 def test_an_undamaged_copy_gives_people(name: str, form: str, copy_of: CopyOf, standin: Any) -> None:
     """Otherwise the tests below could pass for another reason."""
-    found = outcomes(copy_of(name), name, form, standin)
+    found = outcomes(copy_of(name, form), name, form, standin)
     assert any(not isinstance(item, Reject) for item in found)
 
 
 @pytest.mark.parametrize(("name", "form"), FORMS)
 def test_every_annotation_file_cut_anywhere(name: str, form: str, copy_of: CopyOf) -> None:
-    root = copy_of(name)
+    root = copy_of(name, form)
     for file in annotation_files(root, name, form):
         path = root / file
         whole = path.read_bytes()
@@ -123,7 +123,7 @@ def test_every_annotation_file_cut_anywhere(name: str, form: str, copy_of: CopyO
 
 @pytest.mark.parametrize(("name", "form"), FORMS)
 def test_every_annotation_file_missing_or_another_file(name: str, form: str, copy_of: CopyOf) -> None:
-    root = copy_of(name)
+    root = copy_of(name, form)
     for file in annotation_files(root, name, form):
         path = root / file
         whole = path.read_bytes()
@@ -162,7 +162,7 @@ def hostile(suffix: str) -> Iterator[bytes]:
 
 @pytest.mark.parametrize(("name", "form"), FORMS)
 def test_payloads_are_not_executed(name: str, form: str, copy_of: CopyOf, tmp_path: Path, monkeypatch: Any) -> None:
-    root = copy_of(name)
+    root = copy_of(name, form)
     monkeypatch.chdir(tmp_path)
     for file in annotation_files(root, name, form):
         path = root / file
@@ -319,7 +319,6 @@ CHANGED = {
     },
     ("gta_human2", "release"): ("annotations/*/*.npz",),
     ("gta_human2", "internal"): ("annotations_*/*.npz",),
-    ("humandata", "npz"): ("pw3d*.npz", "ubody*.npz"),
     ("lspet", "eft"): ("**/LSPet_train*.json",),
     ("lspet", "joints"): ("**/joints.mat",),
     ("mpii", "neuralannot"): ("**/annotations/train.json", "**/MPII_train_SMPLX*.json"),
@@ -341,6 +340,7 @@ CHANGED = {
     ("synbody", "internal"): ("**/*_noBUG/*.npz",),
     ("talkshow", "pkl"): ("**/train/*/*.pkl",),
     ("ubody", "json"): ("annotations/Interview/keypoint*.json", "annotations/Interview/smplx*.json"),
+    **{(name, HUMANDATA): ("**/*.npz",) for name in READERS},
 }
 """One file of each kind."""
 DEPTH = {".json": 4, ".mat": 9, ".npy": 3, ".npz": 2, ".pkl": 3, ".smc": 3}
@@ -379,7 +379,7 @@ def test_wrong_values_are_one_error_or_a_reject(
     name: str, form: str, every: int, copy_of: CopyOf, standin: Any
 ) -> None:
     """Every n-th of all values, in turn; 7 is prime to the 8 or 10 values that are tried at each place."""
-    root = copy_of(name)
+    root = copy_of(name, form)
     surprises: list[str] = []
     num_refused = num_rejected = number = 0
     for file in (next(root.glob(pattern)) for pattern in CHANGED[name, form]):
@@ -419,11 +419,11 @@ def test_numbers_that_are_none_are_rejects(copy_of: CopyOf, standin: Any) -> Non
     for name, form, pattern, where in (
         ("bedlam", "npz", "all_npz_12_training/20221011*.npz", ("pose_cam",)),
         ("bedlam", "npz", "all_npz_12_training/20221011*.npz", ("trans_cam",)),
-        ("humandata", "npz", "ubody*.npz", ("smplx", "betas")),
+        ("ubody", HUMANDATA, "**/ubody*.npz", ("smplx", "betas")),
         ("pw3d", "pickle", "sequenceFiles/validation/*.pkl", ("poses", 0)),
         ("agora", "smplx", "smplx_gt/*adults*/*.pkl", ("body_pose",)),
     ):
-        root = copy_of(name)
+        root = copy_of(name, form)
         file = next(root.glob(pattern))
         whole = load(file)
         save(file, changed(whole, where, np.full_like(at(whole, where), math.nan)))
@@ -434,7 +434,7 @@ def test_numbers_that_are_none_are_rejects(copy_of: CopyOf, standin: Any) -> Non
 
 @pytest.mark.parametrize(("name", "form"), [("mscoco", "neuralannot"), ("ubody", "json")])
 def test_boxes_without_area_are_rejects(name: str, form: str, copy_of: CopyOf, standin: Any) -> None:
-    root = copy_of(name)
+    root = copy_of(name, form)
     file = next(root.glob(CHANGED[name, form][-1 if name == "mscoco" else 0]))
     whole = load(file)
     for box in ([10.0, 10.0, 0.0, 50.0], [10.0, 10.0, 50.0, -1.0], [-500.0, -500.0, 20.0, 20.0]):
@@ -451,6 +451,8 @@ ESCAPES = ("../../../../../../etc/passwd.png", "/etc/passwd.png", "a/../../../..
 
 def renamed(name: str, form: str, whole: Any, escape: str) -> Any:
     """The annotation file with every picture called `escape`."""
+    if form == HUMANDATA:
+        return {**whole, "image_path": np.full(len(whole["image_path"]), escape)}
     if "data" in whole:
         return {**whole, "data": [{**one, "imageName": escape} for one in whole["data"]]}
     if form == "mat":
@@ -474,8 +476,8 @@ def renamed(name: str, form: str, whole: Any, escape: str) -> Any:
 @pytest.mark.parametrize(("name", "form"), FORMS)
 def test_picture_names_cannot_lead_out_of_the_root(name: str, form: str, copy_of: CopyOf) -> None:
     """A reader may cut such a name or hand it on; what it hands on is refused where pictures are opened."""
-    root = copy_of(name)
-    if name in NAMELESS or (name, form) in NAMELESS:
+    root = copy_of(name, form)
+    if form != HUMANDATA and (name in NAMELESS or (name, form) in NAMELESS):
         pytest.skip("the file names no pictures: they are those of the folder")
     file = next(root.glob(CHANGED[name, form][-1 if (name, form) == ("mscoco", "neuralannot") else 0]))
     whole = load(file)

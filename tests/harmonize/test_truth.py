@@ -20,11 +20,11 @@ from harmonize.gate import Limits, check, check_shard
 from harmonize.geometry.cameras import project_with
 from harmonize.meshes import body_vertices_m, neutral_batch, source_batch, source_vertices_m
 from harmonize.miniatures import MINIATURES
-from harmonize.readers import READERS
+from harmonize.readers import READERS, forms_of, open_reader
 
 NAMES = tuple(name for name in READERS if name in MINIATURES)
-FORMS = [(name, form) for name in NAMES for form in READERS[name].forms]
-Miniature = Callable[[str], tuple[Path, Any]]
+FORMS = [(name, form) for name in NAMES for form in forms_of(name)]
+Miniature = Callable[[str, str], tuple[Path, Any]]
 
 
 @cache
@@ -36,7 +36,7 @@ def picture_size(path: Path, orientation: int | None) -> tuple[int, int]:
 
 
 def read(name: str, root: Path, form: str | None = None) -> list[Annotation | Reject]:
-    reader = READERS[name](root, form=form)
+    reader = open_reader(name, root, form)
     found: list[Annotation | Reject] = []
     for split in reader.splits:
         for unit in reader.units(split):
@@ -64,7 +64,7 @@ def converted(miniature: Miniature, standin: Any) -> Callable[[str, str], list[t
 
     def make(name: str, form: str) -> list[tuple[Annotation, Converted | Reject]]:
         if (name, form) not in made:
-            root, _ = miniature(name)
+            root, _ = miniature(name, form)
             annotations = [item for item in read(name, root, form) if isinstance(item, Annotation)]
             made[name, form] = list(zip(annotations, convert(annotations, standin), strict=True))
         return made[name, form]
@@ -74,7 +74,7 @@ def converted(miniature: Miniature, standin: Any) -> Callable[[str, str], list[t
 
 @pytest.mark.parametrize(("name", "form"), FORMS)
 def test_everyone_is_accounted_for(name: str, form: str, miniature: Miniature) -> None:
-    root, truth = miniature(name)
+    root, truth = miniature(name, form)
     expected = truths(truth, form)
     items = read(name, root, form)
     found = [identity(item) for item in items]
@@ -87,7 +87,7 @@ def test_everyone_is_accounted_for(name: str, form: str, miniature: Miniature) -
 
 @pytest.mark.parametrize(("name", "form"), FORMS)
 def test_truth_is_reproduced(name: str, form: str, miniature: Miniature, converted: Any, standin: Any) -> None:
-    expected = truths(miniature(name)[1], form)
+    expected = truths(miniature(name, form)[1], form)
     num_bodies = 0
     for annotation, result in converted(name, form):
         person = expected[identity(annotation)]
@@ -244,7 +244,7 @@ def is_exact(annotation: Annotation) -> bool:
 def test_a_broken_convention_is_caught(
     name: str, form: str, break_it: Any, miniature: Miniature, converted: Any, standin: Any
 ) -> None:
-    expected = truths(miniature(name)[1], form)
+    expected = truths(miniature(name, form)[1], form)
     kept = [
         annotation
         for annotation, _ in converted(name, form)

@@ -12,7 +12,9 @@ import pytest
 
 import harmonize.readers
 from harmonize.errors import RawLayoutError, UnknownDatasetError, UsageError
-from harmonize.readers import READERS, Reader, reader_class
+from harmonize.readers import HUMANDATA, READERS, Reader, forms_of, open_reader, reader_class, splits_of
+from harmonize.readers.humandata import HumanData
+from harmonize.readers.humandata_sets import SETS
 
 FOLDER = Path(harmonize.readers.__file__).parent
 HEADER = ("Citation", "Licence", "Access", "Counts", "Frame", "Units", "Hands", "Gender", "Labels", "Known defects")
@@ -30,7 +32,9 @@ def _modules_with_readers() -> dict[str, str]:
 
 def test_registry_holds_every_reader_sorted() -> None:
     modules = _modules_with_readers()
+    assert modules.pop(HUMANDATA) == HumanData.__name__
     assert list(READERS) == sorted(modules)
+    assert len(READERS) == 33
     for name, cls in READERS.items():
         assert issubclass(cls, Reader)
         assert cls.name == name
@@ -47,7 +51,7 @@ def test_module_docstring_states_the_facts(name: str) -> None:
     for field in HEADER:
         assert re.search(rf"^{field}\b[^:\n]*:", text, re.MULTILINE), f"{name}: no {field}"
     assert re.search(r"\bBetas:", text)
-    assert "unverified" in text or name == "humandata"
+    assert "unverified" in text
 
 
 def test_import_is_light() -> None:
@@ -70,14 +74,27 @@ def test_unknown_dataset_names_the_known_ones() -> None:
     assert reader_class("mscoco") is READERS["mscoco"]
 
 
-@pytest.mark.parametrize("name", sorted(READERS))
-def test_bad_requests_are_one_clear_error(name: str, tmp_path: Path) -> None:
-    cls = READERS[name]
+def test_every_dataset_has_humandata_as_its_last_form(tmp_path: Path) -> None:
+    assert list(SETS) == list(READERS)
+    for name, cls in READERS.items():
+        assert forms_of(name) == (*cls.forms, HUMANDATA)
+        assert splits_of(name, HUMANDATA) == SETS[name].splits
+        reader = open_reader(name, tmp_path, HUMANDATA)
+        assert isinstance(reader, HumanData)
+        assert (reader.name, reader.form, reader.splits) == (name, HUMANDATA, SETS[name].splits)
+        assert "smplx" in reader.body_kinds
+
+
+@pytest.mark.parametrize(("name", "form"), [(name, form) for name in sorted(READERS) for form in forms_of(name)])
+def test_bad_requests_are_one_clear_error(name: str, form: str, tmp_path: Path) -> None:
     with pytest.raises(RawLayoutError, match=rf"{name}: the raw root .*missing is not a folder"):
-        cls(tmp_path / "missing")
+        open_reader(name, tmp_path / "missing", form)
     with pytest.raises(UsageError, match="unknown annotation form"):
-        cls(tmp_path, form="excel")
+        open_reader(name, tmp_path, "excel")
+    with pytest.raises(UsageError, match="unknown annotation form"):
+        splits_of(name, "excel")
     with pytest.raises(UsageError, match="unknown split"):
-        cls(tmp_path).units("holdout")
-    with pytest.raises(RawLayoutError, match=f"{name}: expected .* under"):
-        cls(tmp_path).units(cls.splits[0])
+        open_reader(name, tmp_path, form).units("holdout")
+    for split in splits_of(name, form):
+        with pytest.raises(RawLayoutError, match=f"{name}: expected .* under"):
+            open_reader(name, tmp_path, form).units(split)
