@@ -183,7 +183,8 @@ class Subsampling(_Part):
 class Card(_Part):
     """All that is known of one dataset. `forms[0]` is the default annotation form, `splits[0]` the default split.
 
-    `gate` overrides single limits of `harmonize.gate.Limits`, by name.
+    `meant_for` is what its authors made it for, whatever others do with it. `gate` overrides single limits of
+    `harmonize.gate.Limits`, by name.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -195,6 +196,7 @@ class Card(_Part):
     domain: Literal["real", "synthetic", "mixed"]
     scene: Literal["in-the-wild", "laboratory", "mixed"]
     environments: Some[Word]
+    meant_for: Literal["training", "evaluation"] = "training"
     contents: Contents
     labels: Labels
     body: Body

@@ -38,6 +38,8 @@ class Limits:
     """Largest camera distance. NeuralAnnot's virtual cameras reach tens of metres; millimetres for metres exceed it."""
     min_visible_joints: int = 1
     """Joints of the body inside the picture."""
+    max_behind_share: float = 0.0
+    """Share of the body's joints that may lie behind the camera: of people who wear it, most do."""
     max_reprojection_share: float = 0.10
     """Median distance of body joints to annotated points, over the person box's diagonal."""
     max_part_share: float = 0.60
@@ -203,14 +205,15 @@ def _in_view(instance: Instance, limits: Limits) -> Iterator[Violation]:
     known = joints[:, 3] > 0
     if instance.keypoints.joints3d_origin != "body" or not known.any() or not instance.camera.has_intrinsics:
         return
-    nearest = float(joints[known, 2].min())
-    if nearest <= 0:
-        yield Violation("behind-camera", "a joint is not in front of the camera", {"nearest_z_m": nearest})
+    behind = float((joints[known, 2] <= 0).mean())
+    if behind > limits.max_behind_share:
+        numbers = {"nearest_z_m": float(joints[known, 2].min()), "share_behind": behind}
+        yield Violation("behind-camera", "a joint is not in front of the camera", numbers)
         return
     image = instance.image
     if not (image.width_px and image.height_px):
         return
-    xy = project_with(instance.camera, joints[known, :3])
+    xy = project_with(instance.camera, joints[known, :3])  # NaN behind the camera, which is inside nothing
     inside = int(((xy >= 0) & (xy <= np.array([image.width_px, image.height_px]))).all(1).sum())
     if inside < limits.min_visible_joints:
         yield Violation(
