@@ -15,7 +15,8 @@ import numpy as np
 from harmonize.bodies import BodyModels
 from harmonize.keypoints import SMPLX_144
 from harmonize.miniatures.points import Floats, padded, tight_box
-from harmonize.miniatures.scene import background, clothes, paint, write_picture
+from harmonize.miniatures.scene import clothes, paint, write_picture
+from harmonize.miniatures.studio import plain_wall
 from harmonize.miniatures.truth import TruePerson, Truth
 from harmonize.miniatures.world import (
     Y_UP_TO_Y_DOWN,
@@ -113,7 +114,7 @@ def _shoot(
         roll_rad=float(rng.uniform(-0.04, 0.04)),
     )
     spots = places(rng, camera, job.bodies, *job.depth_m)
-    behind = background(rng, size, camera.horizon_px())
+    behind = plain_wall(rng, size, camera.horizon_px())
     by_body: list[list[tuple[dict[str, Any], TruePerson]]] = [[] for _ in cast]
     for step, frame in enumerate(FRAMES):
         image = f"{sequence}/{sequence}_{frame:04d}.png"

@@ -110,15 +110,13 @@ def hidden_percent(
     meshes: Sequence[Mesh], focal_px: Floats, principal_point_px: Floats, size: tuple[int, int]
 ) -> list[float]:
     """For each mesh, how much of its silhouette in the picture others hide, 0..100; 100 when it is all outside."""
-    whole, owner = merge(meshes)
-    seen = rasterise(whole.vertices_cam_m, whole.faces, focal_px, principal_point_px, size).face
-    visible = np.bincount(owner[seen[seen >= 0]], minlength=len(meshes))
-    percents = []
-    for mesh, visible_px in zip(meshes, visible, strict=True):
-        alone = rasterise(mesh.vertices_cam_m, mesh.faces, focal_px, principal_point_px, size).face
-        total_px = int((alone >= 0).sum())
-        percents.append(100.0 * (1.0 - visible_px / total_px) if total_px else 100.0)
-    return percents
+    depths = np.stack(
+        [rasterise(mesh.vertices_cam_m, mesh.faces, focal_px, principal_point_px, size).depth_m for mesh in meshes]
+    )
+    is_there = np.isfinite(depths)
+    is_seen = is_there & (depths == depths.min(0))
+    total_px, seen_px = is_there.sum((1, 2)).tolist(), is_seen.sum((1, 2)).tolist()
+    return [100.0 * (1.0 - seen / total) if total else 100.0 for seen, total in zip(seen_px, total_px, strict=True)]
 
 
 def write_picture(path: Path, picture: Picture) -> None:

@@ -6,6 +6,7 @@ datasets' own descriptions, so that this does not rest on any reader.
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
 from collections import Counter
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from open_picture import open_picture
 from PIL import Image
 from scipy.spatial.transform import Rotation
@@ -28,6 +30,8 @@ from harmonize.render import rasterise
 SAME_MM = 0.02
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".bmp": "BMP"}
 WHOLEBODY = {"keypoints": 51, "foot_kpts": 18, "face_kpts": 204, "lefthand_kpts": 63, "righthand_kpts": 63}
+FOCAL_MM = {"hdri": (50, 0), "cam00": (18, 30), "cam02": (18, 30), "ag2": (28, 15), "forest": (28, 0)}
+"""Part of AGORA's picture names: focal length in mm, and pitch."""
 SMPLX_PARAMETERS = {
     "root_pose": 3,
     "body_pose": 63,
@@ -239,34 +243,79 @@ def test_pw3d_jsons(miniature: Any, standin: Any) -> None:
 
 def test_agora_layout(miniature: Any, standin: Any) -> None:
     root, truth = miniature("agora")
-    focal_mm = {"hdri": (50, 0), "cam00": (18, 30), "cam02": (18, 30), "ag2": (28, 15), "forest": (28, 0)}
     seen, worst = set(), []
-    people = {(*person.identity[3:], person.split): person for person in truth.people}
+    people = {(*person.identity[3:], person.split): person for person in truth.people if person.form == "smplx"}
     for path in sorted((root / "SMPLX").glob("*_withjv.pkl")):
         table = pd.read_pickle(path)
         plain = pd.read_pickle(root / "Cam" / path.name.replace("_withjv", ""))
         assert set(table.columns) - set(plain.columns) == {"gt_joints_2d", "gt_joints_3d", "gt_verts"}
         assert {dtype.name for dtype in table.dtypes} == {"object"}
         for _, row in table.iterrows():
-            token = next(token for token in focal_mm if token in row["imgPath"])
+            token = next(token for token in FOCAL_MM if token in row["imgPath"])
             seen.add(token)
             for number in range(len(row["X"])):
                 person = people[row["imgPath"].removesuffix(".png"), str(number), path.name.split("_")[0]]
-                assert row["isValid"][number] == (row["occlusion"][number] <= 90) == person.is_kept
+                assert row["isValid"][number] is (row["occlusion"][number] <= 90) is person.is_kept
                 kid, gender = row["kid"][number], row["gender"][number]
                 assert person.gender == ("neutral" if kid and gender == "female" else gender)
                 assert np.shape(row["gt_joints_2d"][number]) == (127, 2)
                 np.testing.assert_allclose(row["gt_joints_2d"][number] / 3, person.joints_px[:127], atol=1e-6)
-                mesh, transl = agora_mesh(root, standin, row, number, person.gender, *focal_mm[token])
+                mesh, transl = agora_mesh(root, standin, row, number, person.gender, *FOCAL_MM[token])
                 assert_same(mesh, person)
                 refit, _ = agora_mesh(
-                    root, standin, row, number, "neutral", *focal_mm[token], "smplx_gt_neutral_gender"
+                    root, standin, row, number, "neutral", *FOCAL_MM[token], "smplx_gt_neutral_gender"
                 )
                 worst.append(1000 * np.linalg.norm(refit - mesh, axis=1).mean())
                 assert transl.shape == (1, 3)
-    assert seen == set(focal_mm)
+    assert seen == set(FOCAL_MM)
     assert 0.0 < max(worst) < 15.0
     assert {person.reject_hint for person in truth.people} == {"", "invalid"}
+
+
+def test_agora_smpl(miniature: Any, standin: Any) -> None:
+    root, truth = miniature("agora")
+    people = {(*person.identity[3:], person.split): person for person in truth.people if person.form == "smpl"}
+    num_betas = set()
+    for path in sorted((root / "SMPL").glob("*_withjv.pkl")):
+        table, other = pd.read_pickle(path), pd.read_pickle(root / "SMPLX" / path.name)
+        for (_, row), (_, same) in zip(table.iterrows(), other.iterrows(), strict=True):
+            assert list(row.index) == list(same.index)
+            assert row["imgPath"] == same["imgPath"]
+            token = next(token for token in FOCAL_MM if token in row["imgPath"])
+            for number in range(len(row["X"])):
+                person = people.pop((row["imgPath"].removesuffix(".png"), str(number), path.name.split("_")[0]))
+                assert (person.kind, person.gender) == ("smpl", "neutral")
+                data = (root / row["gt_path_smpl"][number].replace(".obj", ".pkl")).read_bytes()
+                assert (b"cuda:0" in data) == bool(number % 2)
+                fit = {key: tensor.numpy() for key, tensor in torch_pickle(data).items()}
+                kid = row["kid"][number]
+                num_betas.add((kid, fit["betas"].shape[1]))
+                batch = BodyBatch(
+                    pose_aa=np.concatenate([fit["root_pose"], fit["body_pose"]], 1).reshape(1, 24, 3),
+                    betas=fit["betas"][:, :10],
+                    transl_m=fit["translation"],
+                    kid_weight=fit["betas"][:, 10] if kid else None,
+                )
+                local = np.asarray(standin.get("smpl", "neutral").vertices(batch)[0], np.float64)
+                mesh = agora_placed(row, number, local, FOCAL_MM[token][1])
+                assert_same(mesh, person)
+                np.testing.assert_allclose(row["gt_verts"][number], mesh, atol=1e-4)
+                assert np.shape(row["gt_joints_3d"][number]) == (45, 3)
+                np.testing.assert_allclose(row["gt_joints_2d"][number] / 3, person.joints_px, atol=1e-6)
+    assert not people
+    assert num_betas == {(True, 11), (False, 10), (False, 11)}
+
+
+def torch_pickle(data: bytes) -> Any:
+    """What `torch.load` makes of a plain pickle of tensors on a machine without their GPU."""
+
+    class OnCpu(pickle.Unpickler):
+        def find_class(self, module: str, name: str) -> Any:
+            if (module, name) == ("torch.storage", "_load_from_bytes"):
+                return lambda stored: torch.load(io.BytesIO(stored), map_location="cpu", weights_only=False)
+            return super().find_class(module, name)
+
+    return OnCpu(io.BytesIO(data)).load()
 
 
 def agora_mesh(
@@ -284,6 +333,11 @@ def agora_mesh(
     head = [fit[name] for name in ("global_orient", "body_pose", "jaw_pose", "leye_pose", "reye_pose")]
     weight = float(fit["betas"][0, 10]) if kid else 0.0
     local = smplx_mesh(model, [*head, *hands], fit["betas"][0, :10], fit["transl"][0], fit["expression"][0], weight)
+    return agora_placed(row, number, local, pitch), fit["transl"]
+
+
+def agora_placed(row: Any, number: int, local: np.ndarray, pitch: float) -> np.ndarray:
+    """Points of a scan's own frame, in the camera."""
     name = row["imgPath"]
     if "cam00" in name:
         position, yaw, ground = (400, -275, 265), 135, 0.0
@@ -298,7 +352,7 @@ def agora_mesh(
     place = np.array([row["Y"][number], -row["Z"][number], row["X"][number]]) / 100
     to_cam = Rotation.from_euler("x", pitch, degrees=True) * Rotation.from_euler("y", -yaw, degrees=True)
     turn = to_cam * Rotation.from_euler("y", row["Yaw"][number] - 90, degrees=True)
-    return local @ np.diag([1.0, -1, -1]) @ turn.as_matrix().T + to_cam.apply(place - camera), fit["transl"]
+    return np.asarray(local @ np.diag([1.0, -1, -1]) @ turn.as_matrix().T + to_cam.apply(place - camera))
 
 
 def test_bedlam_layout(miniature: Any, standin: Any) -> None:
