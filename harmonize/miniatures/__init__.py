@@ -37,7 +37,7 @@ from harmonize.miniatures.truth import TruePerson, Truth
 from harmonize.miniatures.ubody import write_ubody
 from harmonize.miniatures.up3d import write_up3d
 
-__all__ = ["MINIATURES", "TruePerson", "Truth"]
+__all__ = ["MINIATURES", "TruePerson", "Truth", "write_humandata"]
 
 MINIATURES: dict[str, Callable[..., Truth]] = {
     "agora": write_agora,
@@ -54,7 +54,6 @@ MINIATURES: dict[str, Callable[..., Truth]] = {
     "fit3d": write_fit3d,
     "gta_human2": write_gta_human2,
     "h36m": write_h36m,
-    "humandata": write_humandata,
     "humansc3d": write_humansc3d,
     "instavariety": write_instavariety,
     "lspet": write_lspet,
@@ -75,4 +74,6 @@ MINIATURES: dict[str, Callable[..., Truth]] = {
     "ubody": write_ubody,
     "up3d": write_up3d,
 }
-"""name: writer(root, *, seed=0, people=..., models=None). `people` is how many annotations it holds at least."""
+"""name: writer(root, *, seed=0, people=..., models=None). `people` is how many annotations it holds at least.
+
+The HumanData form of each is written by `write_humandata(root, dataset=name)`."""
