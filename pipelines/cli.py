@@ -18,6 +18,7 @@ from pipelines.commands.datasets import datasets
 from pipelines.commands.demo import demo
 from pipelines.commands.export import export
 from pipelines.commands.ingest import ingest
+from pipelines.commands.miniatures import miniatures
 from pipelines.commands.propose import propose
 from pipelines.commands.query import query
 from pipelines.commands.report import report
@@ -34,7 +35,7 @@ app = App(
     suppress_keyboard_interrupt=False,
     exit_on_error=False,
 )
-COMMANDS = (demo, datasets, ingest, verify, query, view, report, export, propose, train)
+COMMANDS = (demo, miniatures, datasets, ingest, verify, query, view, report, export, propose, train)
 for command in COMMANDS:
     app.command(command)
 

@@ -6,9 +6,8 @@ import csv
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
@@ -19,31 +18,23 @@ from catalogs.atlas.histograms import orientation_figure, pose_figure
 from catalogs.selection import Budget, Selection
 from harmonize.bodies.models import STANDIN
 from harmonize.errors import DataError
-from harmonize.miniatures import MINIATURES
 from harmonize.readers import splits_of
 from harmonize.shards.plan import IngestJob
 from harmonize.shards.read import open_store
 from harmonize.shards.verify import verify
 from pipelines.ingest import Runner, ingest
+from pipelines.miniatures import write_miniatures
 from pipelines.mixture import training_pool
 from pipelines.pictures import models_of, view_picture
 from pipelines.tables import show
-from pipelines.workers import Workers
 from train.fit import Recipe, train
 
 DRAWS_PER_EPOCH = 96
 TAU = 2.0
 STEPS = 40
 RUNNER: Runner = "local"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Miniature:
-    """A miniature to be written under `root`; `num_people` is about how many people it gets."""
-
-    name: str
-    root: Path
-    num_people: int
+DATASETS = ("agora", "bedlam", "mscoco", "prox", "pw3d", "ubody")
+"""Six of each kind: synthetic and real, SMPL and SMPL-X, kids, turned and mirrored pictures, annotators' points."""
 
 
 def demo(out: Path, *, num_people: int, num_workers: int) -> None:
@@ -54,11 +45,11 @@ def demo(out: Path, *, num_people: int, num_workers: int) -> None:
     """
     store, pictures, run = out / "store", out / "pictures", out / "run"
     with _step("raw files of six datasets, with made-up people"):
-        write_miniatures(out / "raw", num_people, num_workers)
+        write_miniatures(out / "raw", DATASETS, num_people, num_workers)
     with _step("ingest"):
         jobs = [
             IngestJob(reader=name, root=out / "raw" / name, split=split, store=store, body_models=STANDIN)
-            for name in MINIATURES
+            for name in DATASETS
             for split in splits_of(name)
         ]
         ingest(jobs, runner=RUNNER, num_workers=num_workers)
@@ -88,26 +79,6 @@ def demo(out: Path, *, num_people: int, num_workers: int) -> None:
     }
     print("\nWhere to look")
     show([{"path": _short(path), "what": text} for path, text in looks.items()], as_json=False)
-
-
-def write_miniatures(root: Path, num_people: int, num_workers: int) -> None:
-    """Write the miniatures that are not there yet, one folder each under `root`."""
-    todo = [
-        Miniature(name=name, root=root / name, num_people=num_people)
-        for name in MINIATURES
-        if not (root / name).is_dir()
-    ]
-    with Workers(write_miniature, todo, num_workers) as workers:
-        workers.run_all()
-
-
-def write_miniature(miniature: Miniature, count: Callable[[int], None]) -> None:
-    """Write one miniature under another name, and give it its own when it is whole."""
-    partial = miniature.root.with_name(f".{miniature.name}")
-    shutil.rmtree(partial, ignore_errors=True)
-    MINIATURES[miniature.name](partial, people=miniature.num_people)
-    partial.rename(miniature.root)
-    count(miniature.num_people)
 
 
 def draw_samples(store: Path, folder: Path) -> None:

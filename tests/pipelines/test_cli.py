@@ -22,7 +22,19 @@ from catalogs.cards import DATASETS
 from catalogs.selection import Selection
 from pipelines import cli
 
-COMMANDS = ("demo", "datasets", "ingest", "verify", "query", "view", "report", "export", "propose", "train")
+COMMANDS = (
+    "demo",
+    "miniatures",
+    "datasets",
+    "ingest",
+    "verify",
+    "query",
+    "view",
+    "report",
+    "export",
+    "propose",
+    "train",
+)
 
 
 def in_process(arguments: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[int, str, str]:
@@ -61,7 +73,7 @@ def test_every_parameter_is_explained(name: str) -> None:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("ingest pw4d --raw . --store s", ["'pw4d'", "known: agora, bedlam", "fix: ehps datasets"]),
+        ("ingest pw4d --raw . --store s", ["'pw4d'", "known: agora, arctic, bedlam", "fix: ehps datasets"]),
         ("ingest pw3d --raw nowhere --store s", ["nowhere", "is not a folder", "fix: ehps datasets pw3d"]),
         ("ingest pw3d --raw . --store s --split dev", ["'dev'", "train, validation, test"]),
         ("ingest pw3d --raw . --store s --form xml", ["'xml'", "pickle, json"]),
@@ -76,7 +88,7 @@ def test_every_parameter_is_explained(name: str) -> None:
         ("propose nowhere --method temperature --budget 9 -o x", ["--tau", "fix: add --tau 2"]),
         ("propose nowhere --method uniform --budget 9 -o x --tau 2", ["--tau", "uniform has no temperature"]),
         ("train . --selection nowhere.json -o run", ["nowhere.json", "ehps propose"]),
-        ("datasets pw4d", ["'pw4d'", "known: agora, bedlam"]),
+        ("datasets pw4d", ["'pw4d'", "known: agora, arctic, bedlam"]),
         ("inges", ['Did you mean "ingest"?']),
     ],
 )

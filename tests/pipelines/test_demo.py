@@ -12,8 +12,8 @@ from PIL import Image
 from processes import ehps, tree
 
 from catalogs.selection import Selection
-from pipelines import demo
-from pipelines.demo import Miniature, write_miniature
+from pipelines import demo, miniatures
+from pipelines.miniatures import Miniature, write_miniature
 
 LOOKS = ("pictures/orientation.png", "pictures/pose.png", "mixture.json", "run/losses.png", "run/losses.csv")
 
@@ -22,7 +22,7 @@ def test_a_short_demo_makes_everything_it_names_and_keeps_it(
     miniature, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names = ("mscoco", "pw3d")
-    monkeypatch.setattr(demo, "MINIATURES", dict.fromkeys(names))
+    monkeypatch.setattr(demo, "DATASETS", names)
     monkeypatch.setattr(demo, "STEPS", 12)
     monkeypatch.setattr(demo, "RUNNER", "inline")
     for name in names:
@@ -55,7 +55,7 @@ def test_a_half_written_miniature_is_not_taken_for_a_whole_one(tmp_path: Path, m
         if len(calls) == 1:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(demo, "MINIATURES", {"toy": fake})
+    monkeypatch.setattr(miniatures, "MINIATURES", {"toy": fake})
     item = Miniature(name="toy", root=tmp_path / "toy", num_people=3)
     with pytest.raises(KeyboardInterrupt):
         write_miniature(item, lambda _: None)
