@@ -1,9 +1,9 @@
 """AGORA in miniature: DataFrame pickles, scan fits, and 1280x720 pictures under the official names.
 
-Every scan has an SMPL-X fit of its gender with a neutral refit (form "smplx"), and a neutral SMPL fit, a pickle of torch
-tensors, some of a GPU (form "smpl"). Each picture uses another rule for the camera. One person of each picture stands
-behind a post and is marked invalid, a child of either sex is there, and an adult fit carries an eleventh beta that must
-not be taken for a kid weight.
+Every scan has an SMPL-X fit of its gender with a neutral refit (form "smplx"), and a neutral SMPL fit: a pickle of
+torch tensors, some of a GPU (form "smpl"). Each picture uses another rule for the camera. One person of each picture
+stands behind a post and is marked invalid, a child of either sex is there, and an adult fit carries an eleventh beta
+that must not be taken for a kid weight.
 """
 
 from __future__ import annotations

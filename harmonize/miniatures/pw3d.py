@@ -1,8 +1,9 @@
-"""3DPW in miniature: pictures, the official pickles (form "pickle") and the parsed jsons (form "json").
+"""3DPW in miniature: pictures, the official pickles (form "pickle"), the parsed jsons (form "json"), and NeuralAnnot's
+fits to the people of these (form "neuralannot").
 
 The official sequences hold gendered SMPL in a world frame of arbitrary up and a camera that moves; the jsons hold the
 same people in the camera frame. Every second person of the jsons carries the release's own defect in `trans`, the
-others are exact; `joint_cam` is exact for all.
+others are exact; `joint_cam` is exact for all. The fits are neutral SMPL-X without hands and face, and one is missing.
 """
 
 from __future__ import annotations
@@ -16,14 +17,25 @@ import numpy as np
 
 from harmonize.bodies import BodyModels
 from harmonize.miniatures import python2
+from harmonize.miniatures.neuralannot import body_only
 from harmonize.miniatures.points import Floats, is_inside, padded, tight_box
 from harmonize.miniatures.pw3d_film import NUM_FRAMES, Film, Scene, record, true_person
 from harmonize.miniatures.truth import TruePerson, Truth
-from harmonize.miniatures.world import joints_of, moved, rest_pelvis_of
+from harmonize.miniatures.world import (
+    Person,
+    joints_of,
+    model_of,
+    moved,
+    project,
+    rest_pelvis_of,
+    vertices_of,
+)
+from harmonize.miniatures.world_fits import smplx_entry
 from harmonize.record import Gender
 
 DEFECT = "trans carries the generator's neutral-pelvis offset, joint_cam does not"
 _MISALIGNED = (0, 1)  # (track, frame) of each sequence
+_UNFITTED = 2  # annotation id
 _LANDSCAPE, _PORTRAIT = (640, 360), (360, 640)
 _PAIR: tuple[tuple[Gender, int], ...] = (("male", 10), ("female", 300))  # a pair may differ in stored betas
 
@@ -71,10 +83,15 @@ def write_pw3d(root: Path, *, seed: int = 0, people: int = 24, models: BodyModel
                 if not is_aligned or not is_inside(true.joints_px[:24], sequence.size).any():
                     continue
                 offset = _generator_offset(models, film, frame, track) if annotation_id % 2 else np.zeros(3)
-                annotation, fit = _annotation(models, film, frame, track, true, offset)
+                annotation = _annotation(models, film, frame, track, true, offset)
                 content["annotations"].append({"id": annotation_id, "image_id": image_id} | annotation)
-                fits[sequence.split][str(annotation_id)] = fit
                 truth.append(replace(true, form="json", note=DEFECT if offset.any() else ""))
+                fitted = _fit(models, film, frame, track)
+                if annotation_id == _UNFITTED:
+                    truth.append(_as_fitted(models, true, fitted, has_body=False, is_kept=False, reject_hint="no-fit"))
+                else:
+                    truth.append(_as_fitted(models, true, fitted))
+                    fits[sequence.split][str(annotation_id)] = smplx_entry(fitted)
                 annotation_id += 1
             image_id += 1
     for split, people_of in fits.items():
@@ -135,13 +152,11 @@ def _generator_offset(models: BodyModels, film: Film, frame: int, track: int) ->
 
 def _annotation(
     models: BodyModels, film: Film, frame: int, track: int, true: TruePerson, offset_m: Floats
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A person's entry of the parsed json, and of NeuralAnnot's: neutral SMPL-X with the pelvis in the same place."""
-    rotmat, offset = film.world_to_cam[frame, :3, :3], film.world_to_cam[frame, :3, 3]
-    person = moved(models, film.world[track][frame], rotmat, offset)
-    pelvis = rest_pelvis_of(models, person)
+) -> dict[str, Any]:
+    """A person's entry of the parsed json."""
+    person = _in_camera(models, film, frame, track)
     pixels = true.joints_px[:24]
-    entry = {
+    return {
         "person_id": track,
         "joint_cam": true.joints_cam_m[:24].tolist(),
         "joint_img": pixels.tolist(),
@@ -155,12 +170,33 @@ def _annotation(
             "gender": person.gender,
         },
     }
+
+
+def _in_camera(models: BodyModels, film: Film, frame: int, track: int) -> Person:
+    world_to_cam = film.world_to_cam[frame]
+    return moved(models, film.world[track][frame], world_to_cam[:3, :3], world_to_cam[:3, 3])
+
+
+def _fit(models: BodyModels, film: Film, frame: int, track: int) -> Person:
+    """What NeuralAnnot makes of a person, in the camera frame: neutral SMPL-X with the pelvis in the same place."""
+    person = _in_camera(models, film, frame, track)
     pose = np.concatenate([person.pose_aa[:22], np.zeros((33, 3))])
-    smplx = replace(person, kind="smplx", gender="neutral", pose_aa=pose)
-    fit = {
-        "root_pose": pose[0].tolist(),
-        "body_pose": pose[1:22].ravel().tolist(),
-        "shape": person.betas.tolist(),
-        "trans": (person.transl_m + pelvis - rest_pelvis_of(models, smplx)).tolist(),
-    }
-    return entry, fit
+    smplx = body_only(models, replace(person, kind="smplx", gender="neutral", pose_aa=pose))
+    pelvis = person.transl_m + rest_pelvis_of(models, person)
+    return replace(smplx, transl_m=pelvis - rest_pelvis_of(models, smplx))
+
+
+def _as_fitted(models: BodyModels, true: TruePerson, fitted: Person, **stated: Any) -> TruePerson:
+    """A person of the jsons as the fit has them."""
+    joints = joints_of(models, fitted)
+    return replace(
+        true,
+        form="neuralannot",
+        kind=fitted.kind,
+        gender=fitted.gender,
+        vertices_cam_m=vertices_of(models, fitted),
+        joints_cam_m=joints,
+        joints_px=project(joints, true.focal_px, true.principal_point_px),
+        joint_names=model_of(models, fitted).joint_names,
+        **stated,
+    )

@@ -214,7 +214,7 @@ def test_pw3d_jsons(miniature: Any, standin: Any) -> None:
     people = iter([person for person in truth.people if person.form == "json"])
     next_id, notes = 0, 0
     for split in ("train", "validation", "test"):
-        parsed, fits = load(root / f"3DPW_{split}.json"), load(root / f"3DPW_{split}_SMPLX_NeuralAnnot.json")
+        parsed = load(root / f"3DPW_{split}.json")
         assert all(("file_name" in image) == (split != "validation") for image in parsed["images"])
         for annotation in parsed["annotations"]:
             person = next(people)
@@ -231,14 +231,36 @@ def test_pw3d_jsons(miniature: Any, standin: Any) -> None:
             assert (1000 * np.abs(pelvis_gap).max() > 0.5) == bool(person.note)
             assert_same(model.vertices(batch)[0] + pelvis_gap, person)
             notes += bool(person.note)
-            assert {k: len(v) for k, v in fits[str(annotation["id"])].items()} == {
-                "root_pose": 3,
-                "body_pose": 63,
-                "shape": 10,
-                "trans": 3,
-            }
     assert notes == next_id // 2
     assert next(people, None) is None
+
+
+def test_pw3d_neuralannot(miniature: Any, standin: Any) -> None:
+    root, truth = miniature("pw3d")
+    model = standin.get("smplx", "neutral")
+    people = {person.identity[1:]: person for person in truth.people if person.form == "neuralannot"}
+    num_missing = 0
+    for split in ("train", "validation", "test"):
+        parsed, fits = load(root / f"3DPW_{split}.json"), load(root / f"3DPW_{split}_SMPLX_NeuralAnnot.json")
+        images = {image["id"]: image for image in parsed["images"]}
+        assert set(fits) <= {str(annotation["id"]) for annotation in parsed["annotations"]}
+        for annotation in parsed["annotations"]:
+            image = images[annotation["image_id"]]
+            frame = f"{image['frame_idx']:05d}"
+            person = people.pop((split, image["sequence"], frame, str(annotation["person_id"])))
+            assert (person.kind, person.gender) == ("smplx", "neutral")
+            fit = fits.get(str(annotation["id"]))
+            assert (fit is not None) == person.has_body == person.is_kept
+            num_missing += fit is None
+            if fit is None:
+                continue
+            assert {k: len(v) for k, v in fit.items()} == {"root_pose": 3, "body_pose": 63, "shape": 10, "trans": 3}
+            rows = [fit["root_pose"], fit["body_pose"], np.zeros((3, 3)), model.hand_mean_aa.reshape(30, 3)]
+            assert_same(smplx_mesh(model, rows, fit["shape"], fit["trans"], np.zeros(10)), person)
+            hip = person.joints_px[person.joint_names.index("left_hip")]
+            assert np.abs(hip - annotation["joint_img"][1]).max() < 10
+    assert not people
+    assert num_missing == 1
 
 
 def test_agora_layout(miniature: Any, standin: Any) -> None:
