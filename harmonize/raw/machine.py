@@ -28,6 +28,9 @@ MAX_INT_BYTES = 16  # torch's magic number has 10; nothing in the 32 datasets is
 MAX_LINE_BYTES = 1 << 20  # text numbers and names; text strings are bounded by the file instead
 MAX_KEPT_BYTES = 1 << 16  # longer literals are memorised by their place: AGORA's arrays would else be in memory twice
 
+UINT8, UINT16, UINT32, UINT64 = struct.Struct("<B"), struct.Struct("<H"), struct.Struct("<I"), struct.Struct("<Q")
+INT32, DOUBLE = struct.Struct("<i"), struct.Struct(">d")
+
 
 @dataclass(frozen=True, slots=True)
 class _Literal:
@@ -85,8 +88,8 @@ class Machine:
             raise Refused("a text line without end (truncated, or a false length)")
         return data[:-1]
 
-    def number(self, form: str) -> Any:
-        return struct.unpack(form, self.read(struct.calcsize(form)))[0]
+    def number(self, form: struct.Struct) -> Any:
+        return form.unpack(self.read(form.size))[0]
 
     def text(self, raw: bytes) -> str | bytes:
         """A Python 2 string."""
@@ -124,8 +127,10 @@ class Machine:
     # Memo. A pending object keeps its slots, so that the finished value can take its place in them.
 
     def remember(self, slot: int) -> None:
+        if len(self.stack) <= self.marks[-1]:
+            raise Refused("an operation without its operand")
         self.last_slot = slot
-        value = self.memo[slot] = self.top()
+        value = self.memo[slot] = self.stack[-1]
         if self.last_literal is not None and value is self.last_literal[0]:
             self.memo[slot] = self.last_literal[1]
         if isinstance(value, Pending):
@@ -237,8 +242,11 @@ class Machine:
         self.update(items)
 
     def make_tuple(self, count: int) -> None:
-        items = [self.pop() for _ in range(count)]
-        self.push(tuple(finished(items[::-1])))
+        at = len(self.stack) - count
+        if at < self.marks[-1]:
+            raise Refused("an operation without its operand")
+        items = finished(self.stack[at:])
+        self.stack[at:] = [tuple(items)]
 
     def add_items(self) -> None:
         items = self.since_mark()
@@ -249,7 +257,7 @@ class Machine:
 
     # Literals.
 
-    def python2_text(self, form: str) -> None:
+    def python2_text(self, form: struct.Struct) -> None:
         self.push(self.text(self.read(self.number(form))))
 
     def quoted(self) -> None:
@@ -264,7 +272,7 @@ class Machine:
             self.last_literal = (data, _Literal(self.file.tell() - count, count))
         self.push(data)
 
-    def unicode(self, form: str) -> None:
+    def unicode(self, form: struct.Struct) -> None:
         self.push(self.read(self.number(form)).decode("utf-8", "surrogatepass"))
 
     def decimal(self) -> None:
@@ -276,14 +284,14 @@ class Machine:
             raise Refused("a number that is none, or too long")
         self.push(int(raw.rstrip(b"L")))
 
-    def long(self, form: str) -> None:
+    def long(self, form: struct.Struct) -> None:
         count = self.number(form)
         if not 0 <= count <= MAX_INT_BYTES:
             raise Refused(f"an integer of {count} bytes")
         self.push(int.from_bytes(self.read(count), "little", signed=True))
 
     def frame(self) -> None:
-        count = self.number("<Q")
+        count = self.number(UINT64)
         if count > self.left:
             raise Refused(f"a frame of {count} bytes where {self.left} are left")
 
