@@ -163,7 +163,7 @@ def test_every_missing_key_is_named(key: str) -> None:
         (("camera", "kind"), "virtual", "a virtual camera has no metric depth"),
         (("camera", "picture_sizes_px"), [[1280, 0]], "camera.picture_sizes_px.0.1"),
         (("root", 0, "path"), "/absolute", "root.0.path"),
-        (("root", 0, "forms"), ["smpl"], "expected forms of"),
+        (("root", 0, "forms"), ["somewhere"], "expected forms of"),
         (("splits", 1, "name"), "train", "a name comes twice"),
         (("environments",), ["Out door"], "environments.0"),
         (("gate",), {"min_box_px": "small"}, "gate.min_box_px"),
