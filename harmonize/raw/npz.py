@@ -8,6 +8,7 @@ import struct
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,12 +18,13 @@ import numpy.typing as npt
 
 from harmonize.raw.guard import Refused, one_error
 from harmonize.raw.paths import checked_size
-from harmonize.raw.pickles import loads_pickle
+from harmonize.raw.pickles import stream_pickle
 from harmonize.raw.rebuild import check_text
 
 MAX_NPZ_BYTES = 16 << 30
 MAX_MEMBERS = 10_000
 MAX_HEADER_BYTES = 10_000  # numpy's own limit
+BLOCK_BYTES = 8 << 20
 MAX_DEFLATE_RATIO = 1032  # what deflate can reach at most; more is a false size
 
 _PYTHON2_INT = re.compile(rb"(\d)L(?=[,)\]])")
@@ -72,6 +74,35 @@ def npz_header(path: Path, *, max_bytes: int = MAX_NPZ_BYTES) -> dict[str, Heade
     return headers
 
 
+def npz_blocks(
+    path: Path, key: str, *, block_bytes: int = BLOCK_BYTES, max_bytes: int = MAX_NPZ_BYTES
+) -> Iterator[npt.NDArray[Any]]:
+    """One array of an npz in blocks of rows, for arrays that need not be in memory at once.
+
+    An array of objects, or in Fortran order, comes as one block.
+
+    Raises:
+        RawFileError: as `load_npz`, when the blocks are taken.
+    """
+    path = Path(path)
+    with _members(path, max_bytes) as (archive, members):
+        if key not in members:
+            raise Refused(f"no {key} among {', '.join(sorted(members))}")
+        member = members[key]
+        with archive.open(member) as stream:
+            (shape, dtype), is_fortran, _ = _read_header(stream, member.file_size, key)  # type: ignore[arg-type]
+            if not dtype.hasobject and not is_fortran and shape:
+                row = dtype.itemsize * math.prod(shape[1:])
+                num_rows = max(1, block_bytes // max(row, 1))
+                for first in range(0, shape[0], num_rows):
+                    block = np.empty((min(num_rows, shape[0] - first), *shape[1:]), dtype)
+                    _fill(block, stream, key)  # type: ignore[arg-type]
+                    yield block
+                _at_end(stream, key)  # type: ignore[arg-type]
+                return
+    yield load_npz(path, [key], max_bytes=max_bytes)[key]
+
+
 def load_npy(path: Path, *, max_bytes: int = MAX_NPZ_BYTES) -> npt.NDArray[Any]:
     """The array of an npy file.
 
@@ -119,10 +150,7 @@ def _read_header(stream: BinaryIO, size: int, key: str) -> tuple[tuple[tuple[int
     (length,) = struct.unpack(form, prefix)
     if length > min(MAX_HEADER_BYTES, size):
         raise Refused(f"{key}: a header of {length} bytes")
-    text = _PYTHON2_INT.sub(rb"\1", stream.read(length))  # numpy reads these too, but warns each time
-    header = BytesIO(struct.pack(form, len(text)) + text)
-    parse = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, is_fortran, dtype = parse(header, max_header_size=MAX_HEADER_BYTES)
+    shape, is_fortran, dtype = _parse_header(version, stream.read(length))
     if not all(type(n) is int and n >= 0 for n in shape):
         raise Refused(f"{key}: shape {shape}")
     if dtype.hasobject and dtype != np.dtype(object):
@@ -136,22 +164,42 @@ def _read_header(stream: BinaryIO, size: int, key: str) -> tuple[tuple[tuple[int
     return (shape, dtype), is_fortran, num_data
 
 
+@lru_cache(maxsize=256)  # a folder of files, one a person, says the same thousands of times
+def _parse_header(version: tuple[int, int], raw: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether in Fortran order, and dtype."""
+    text = _PYTHON2_INT.sub(rb"\1", raw)  # numpy reads these too, but warns each time
+    header = BytesIO(struct.pack("<H" if version == (1, 0) else "<I", len(text)) + text)
+    parse = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    return parse(header, max_header_size=MAX_HEADER_BYTES)
+
+
 def _read_array(stream: BinaryIO, size: int, path: Path, key: str) -> npt.NDArray[Any]:
     (shape, dtype), is_fortran, num_data = _read_header(stream, size, key)
     if dtype.hasobject:
-        array = loads_pickle(stream.read(num_data), path)
+        # Small ones are read whole: seeking back in a compressed member means to read it again.
+        source = BytesIO(stream.read(num_data)) if num_data <= BLOCK_BYTES else stream
+        array = stream_pickle(source, num_data, path)
         if not isinstance(array, np.ndarray) or array.dtype != dtype or array.shape != shape:
             raise Refused(f"{key}: an object array that is not the {shape} of its header")
     else:
         array = np.empty(shape, dtype, order="F" if is_fortran else "C")
-        target = memoryview(array.reshape(-1, order="A").view(np.uint8).data if num_data else b"")
-        filled = 0
-        while filled < num_data:
-            count = stream.readinto(target[filled:])  # type: ignore[attr-defined]
-            if not count:
-                raise Refused(f"{key}: {filled} bytes where {num_data} must be (truncated)")
-            filled += count
-        check_text(array)
+        _fill(array, stream, key)
+    _at_end(stream, key)
+    return array
+
+
+def _fill(array: npt.NDArray[Any], stream: BinaryIO, key: str) -> None:
+    """Read the entries of an array, in the order in which they lie in memory."""
+    target = memoryview(array.reshape(-1, order="A").view(np.uint8).data if array.nbytes else b"")
+    filled = 0
+    while filled < array.nbytes:
+        count = stream.readinto(target[filled:])  # type: ignore[attr-defined]
+        if not count:
+            raise Refused(f"{key}: {filled} bytes where {array.nbytes} must be (truncated)")
+        filled += count
+    check_text(array)
+
+
+def _at_end(stream: BinaryIO, key: str) -> None:
     if stream.read(1):  # also makes zipfile compare the checksum
         raise Refused(f"{key}: more bytes than the array takes")
-    return array
