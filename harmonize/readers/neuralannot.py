@@ -37,7 +37,8 @@ _NUM_POSES: dict[FitModel, int] = {"smpl": 24, "smplx": 22}
 
 @dataclass(frozen=True, slots=True)
 class BodyFit:
-    """One fit in compact form: pose (72 or 66), betas 10, translation 3, focal length 2, principal point 2."""
+    """One fit in compact form: pose (72 or 66), betas 10, translation 3, and where the entry has a camera of its own,
+    focal length 2, principal point 2."""
 
     model: FitModel
     values: Array
@@ -50,12 +51,25 @@ def body_fit(entry: Mapping[str, Any], model: FitModel) -> BodyFit:
         MalformedRecord: a parameter is missing, of another size, or not finite.
     """
     name, sizes = _PARAMS[model]
-    params, camera = entries(entry, name), entries(entry, "cam_param")
-    numbers = [floats(params, key, size) for key, size in sizes] + [floats(camera, key, size) for key, size in _CAMERA]
-    values = np.concatenate(numbers).astype(np.float32)
+    params, camera = _values(entries(entry, name), sizes, name), _values(entries(entry, "cam_param"), _CAMERA, name)
+    return BodyFit(model=model, values=np.concatenate([params, camera]))
+
+
+def body_fit_alone(params: Any, model: FitModel) -> BodyFit:
+    """Parse parameters that stand without a camera (3DPW).
+
+    Raises:
+        MalformedRecord: see `body_fit`.
+    """
+    name, sizes = _PARAMS[model]
+    return BodyFit(model=model, values=_values(params, sizes, name))
+
+
+def _values(record: Any, sizes: tuple[tuple[str, int], ...], name: str) -> Array:
+    values = np.concatenate([floats(record, key, size) for key, size in sizes]).astype(np.float32)
     if not np.isfinite(values).all():
         raise MalformedRecord.of(name, "finite numbers", values[~np.isfinite(values)])
-    return BodyFit(model=model, values=values)
+    return values
 
 
 def body_fits(path: Path, model: FitModel) -> dict[str, BodyFit | str]:

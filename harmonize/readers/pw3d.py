@@ -2,15 +2,19 @@
 
 Citation: von Marcard et al., Recovering Accurate 3D Human Pose in The Wild Using IMUs and a Moving Camera, ECCV 2018.
 Licence: site licence agreement, research use (text unverified).
-Access: two open zips, imageFiles.zip and sequenceFiles.zip; the json form comes from mks0601's I2L-MeshNet/NeuralAnnot.
+Access: two open zips, imageFiles.zip and sequenceFiles.zip; the json files come from mks0601's I2L-MeshNet and
+    NeuralAnnot_RELEASE.
 Counts: 60 sequences (24 train, 12 validation, 24 test) and 51 000 pictures, both unverified; 22 735 train people in the
     json form (SMPLer-X assets/factor_data.pdf; that the marker is this dataset is unverified).
-Frame: pickle: world, moved by the frame's `cam_poses` (world to OpenCV camera). json: OpenCV camera.
+Frame: pickle: world, moved by the frame's `cam_poses` (world to OpenCV camera). json, neuralannot: OpenCV camera.
 Units: metres, radians, pixels of the whole picture.
 Hands: absent. SMPL has no fingers, and no face is labelled.
-Gender: female or male SMPL, one a person. Betas: 10 (some people carry 300; the first 10 count).
-Labels: imu (body-worn IMUs with 2D detections from a moving phone camera).
-Forms: `pickle` (official sequences, default), `json` (3DPW_<split>.json, what SMPLer-X trains on).
+Gender: female or male SMPL, one a person; neuralannot: neutral SMPL-X. Betas: 10 (some people carry 300; the first 10
+    count).
+Labels: imu (body-worn IMUs with 2D detections from a moving phone camera); in the form neuralannot NeuralAnnot's.
+Forms: `pickle` (official sequences, default), `json` (3DPW_<split>.json, what SMPLer-X trains on), `neuralannot`
+    (3DPW_<split>_SMPLX_NeuralAnnot.json: fits to the people of the json form by annotation id; people without one keep
+    their points. That wrists and ankles are unknown is inferred from the other NeuralAnnot releases).
 Known defects:
     - `campose_valid` 0 marks frames whose camera is not aligned: rejected (mmhuman3d's converter keeps them).
     - `poses2d` are stored as rows x, y, confidence; an all-zero frame means fewer than six detected joints. The body
@@ -31,69 +35,59 @@ import numpy as np
 
 from harmonize.annotation import Annotation, ImageSource, NamedPoints, RawBody, Reject, RigidTransform
 from harmonize.errors import RawFileError
-from harmonize.geometry.boxes import scaled
 from harmonize.keypoints import convention
 from harmonize.raw.pickles import load_pickle
 from harmonize.readers.base import Reader, Unit
 from harmonize.readers.fields import (
     Floats,
     MalformedRecord,
-    box,
     concerns_file,
-    entries,
-    field,
     floats,
     label,
     listing,
-    pinhole,
     require_keys,
     shaped,
-    size_px,
     text,
     with_confidence,
 )
-from harmonize.readers.pw3d_json import json_sequences
-from harmonize.record import BodyKind, Boxes, Camera, Gender, Provenance
+from harmonize.readers.pw3d_json import json_body, json_person, json_sequences
+from harmonize.readers.pw3d_neuralannot import pw3d_body, pw3d_fits
+from harmonize.readers.pw3d_parts import detected_points, smpl_gender
+from harmonize.record import BodyKind, Boxes, Camera, Provenance
 
-JSON_BOX_PADDING = 1.2
 _KEYS = ("sequence", "genders", "poses", "betas", "trans", "jointPositions", "poses2d")
 _CAMERA_KEYS = ("cam_intrinsics", "cam_poses", "campose_valid")
-_GENDERS: dict[str, Gender] = {"m": "male", "male": "male", "f": "female", "female": "female"}
 
 
 class Pw3d(Reader):
-    """A unit is one sequence. In the json form the split's file is streamed once a process."""
+    """A unit is one sequence. In the forms of json files, those of a split are streamed once a process."""
 
     name = "pw3d"
     version = 1
     splits = ("train", "validation", "test")
     body_kinds: ClassVar[tuple[BodyKind, ...]] = ("smpl", "smplx")
-    forms = ("pickle", "json")
+    forms = ("pickle", "json", "neuralannot")
     licence: ClassVar[str] = "research (site licence)"
 
     def units(self, split: str) -> list[Unit]:
         self.check_split(split)
-        if self.form == "json":
-            file = self._json_file(split)
-            sequences = json_sequences(self.root / file)
-            return [Unit(id=name, files=(file,), num_hint=len(sequences[name])) for name in sorted(sequences)]
+        if self.form != "pickle":
+            files = self._json_files(split)
+            sequences = json_sequences(self.root / files[0])
+            return [Unit(id=name, files=files, num_hint=len(sequences[name])) for name in sorted(sequences)]
         # Some copies nest the folder once more.
         folder = self.require(f"sequenceFiles/{split}", f"sequenceFiles/sequenceFiles/{split}")
-        files = sorted(folder.glob("*.pkl"))
-        if not files:
+        pickles = sorted(folder.glob("*.pkl"))
+        if not pickles:
             self.require(f"{folder.relative_to(self.root)}/<sequence>.pkl")
         return [
             Unit(id=file.stem, files=(str(file.relative_to(self.root)),), num_hint=self._num_frames(file.stem))
-            for file in files
+            for file in pickles
         ]
 
     def read(self, split: str, unit: Unit) -> Iterator[Annotation | Reject]:
         self.check_split(split)
-        if self.form == "json":
-            for image, annotation in json_sequences(self.root / unit.files[0])[unit.id]:
-                yield self._json_person(split, unit, image, annotation)
-        else:
-            yield from self._sequence(split, unit)
+        yield from self._sequence(split, unit) if self.form == "pickle" else self._json_people(split, unit)
 
     def _num_frames(self, sequence: str) -> int:
         """Pictures of the sequence: about the number of people, as one or two are tracked."""
@@ -112,7 +106,7 @@ class Pw3d(Reader):
             image_path=f"imageFiles/{sequence}/image_{frame:05d}.jpg",
             reader=self.name,
             reader_version=str(self.version),
-            label_origin="imu",
+            label_origin="neuralannot" if self.form == "neuralannot" else "imu",
             licence=self.licence,
         )
 
@@ -138,46 +132,32 @@ class Pw3d(Reader):
                     continue
                 yield _annotation(provenance, track, frame, intrinsics)
 
-    def _json_file(self, split: str) -> str:
-        names = [f"{folder}3DPW_{edition}{split}.json" for folder in ("", "data/") for edition in ("", "latest_")]
-        return str(self.require(*names).relative_to(self.root))
+    def _json_files(self, split: str) -> tuple[str, ...]:
+        """People, and in the form neuralannot their fits. The ids of the fits are those of the first edition; that the
+        latest one has the same is not known, so there it will not do."""
+        editions = ("",) if self.form == "neuralannot" else ("", "latest_")
+        people = self._json_file(*(f"3DPW_{edition}{split}.json" for edition in editions))
+        return (
+            (people, self._json_file(f"3DPW_{split}_SMPLX_NeuralAnnot.json"))
+            if self.form == "neuralannot"
+            else (people,)
+        )
 
-    def _json_person(
-        self, split: str, unit: Unit, image: Mapping[str, Any], annotation: Mapping[str, Any]
-    ) -> Annotation | Reject:
-        provenance = self._provenance(
-            split, unit, unit.id, image["frame"], label(annotation, "person_id"), f"id={label(annotation, 'id')}"
-        )
-        try:
-            smpl, lens = entries(annotation, "smpl_param"), entries(image, "cam_param")
-            joints = floats(annotation, "joint_cam", 24, 3)
-            body = RawBody(
-                model="smpl",
-                gender=_gender(field(smpl, "gender")),
-                pose_aa=floats(smpl, "pose", 24, 3),
-                betas=floats(smpl, "shape", -1)[:10],
-                transl_m=floats(smpl, "trans", 3),
-                pelvis_cam_m=joints[0],
-                hands="absent",
-            )
-            projected = np.column_stack([floats(annotation, "joint_img", 24, 2), joints[:, 2] > 0])
-            detected = floats(annotation, "openpose_result", 18, 3)
-            person_box = scaled(box(floats(annotation, "bbox", 4)), 1 / JSON_BOX_PADDING)
-            camera = pinhole(floats(lens, "focal", 2), floats(lens, "princpt", 2), is_calibrated=True)
-            size = size_px(image)
-        except MalformedRecord as error:
-            return Reject(reason="malformed", provenance=provenance, detail=str(error))
-        names = convention("smpl_24").names
-        return Annotation(
-            provenance=provenance,
-            image=ImageSource(path=provenance.image_path),
-            camera=camera,
-            boxes=Boxes(person_xywh_px=person_box, person_origin="dataset" if person_box[4] else "none"),
-            body=body,
-            keypoints2d=(*_detected(detected), NamedPoints(names=names, values=projected, origin="projected")),
-            keypoints3d=NamedPoints(names=names, values=with_confidence(joints), origin="measured"),
-            image_size_px=size,
-        )
+    def _json_file(self, *names: str) -> str:
+        found = self.require(*(f"{folder}{name}" for folder in ("", "data/") for name in names))
+        return str(found.relative_to(self.root))
+
+    def _json_people(self, split: str, unit: Unit) -> Iterator[Annotation | Reject]:
+        fits = pw3d_fits(self.root / unit.files[1]) if self.form == "neuralannot" else None
+        for image, annotation in json_sequences(self.root / unit.files[0])[unit.id]:
+            name = label(annotation, "id")
+            person = label(annotation, "person_id")
+            provenance = self._provenance(split, unit, unit.id, image["frame"], person, f"id={name}")
+            try:
+                body = json_body(annotation) if fits is None else pw3d_body(fits.get(name))
+                yield json_person(provenance, image, annotation, body)
+            except MalformedRecord as error:
+                yield Reject(reason="malformed", provenance=provenance, detail=str(error))
 
 
 def _tracks(data: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -189,7 +169,7 @@ def _tracks(data: Mapping[str, Any]) -> list[dict[str, Any]]:
         row = {key: _track_of(data, key, person) for key in (*_KEYS[2:], "campose_valid")}
         tracks.append(
             {
-                "gender": _gender(gender),
+                "gender": smpl_gender(gender),
                 "cam": cam,
                 "poses": shaped(row["poses"], "poses", num_frames, 24, 3),
                 "betas": shaped(row["betas"], "betas", -1),
@@ -237,7 +217,7 @@ def _annotation(provenance: Provenance, track: Mapping[str, Any], frame: int, in
             hands="absent",
             to_cam=RigidTransform(rotmat=rotmat, transl_m=transl),
         ),
-        keypoints2d=_detected(track["poses2d"][frame].T),
+        keypoints2d=detected_points(track["poses2d"][frame].T),
         keypoints3d=NamedPoints(
             names=convention("smpl_24").names,
             values=with_confidence(joints_cam),
@@ -246,18 +226,3 @@ def _annotation(provenance: Provenance, track: Mapping[str, Any], frame: int, in
             is_exact=not np.any(track["betas"][10:]),
         ),
     )
-
-
-def _detected(points: Floats) -> tuple[NamedPoints, ...]:
-    """OpenPose-18 points; nothing where the detector found nobody."""
-    if not np.any(points):
-        return ()
-    points = np.column_stack([points[:, :2], np.clip(points[:, 2], 0.0, 1.0)])
-    return (NamedPoints(names=convention("openpose_18").names, values=points, origin="detected"),)
-
-
-def _gender(value: Any) -> Gender:
-    gender = _GENDERS.get(str(value).lower())
-    if gender is None:
-        raise MalformedRecord.of("gender", "m or f", value)
-    return gender
