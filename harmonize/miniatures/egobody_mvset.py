@@ -32,7 +32,7 @@ from harmonize.miniatures.studio import StudioCamera, see, take, true_person
 from harmonize.miniatures.truth import TruePerson, Truth
 from harmonize.miniatures.world import model_of, moved, stand
 
-SIZE = (480, 270)
+SIZE = (1920, 1080)
 VIEWS = {"master": 12, "sub_1": 11, "sub_2": 13, "sub_3": 14, "sub_4": 15}
 """View: its number in the names of calibrations."""
 _FRAMES = (1888, 1305, 2222, 707)
@@ -64,7 +64,7 @@ def write_egobody_mvset(root: Path, *, seed: int = 0, people: int = 28, models: 
 
 def _kinect(rng: np.random.Generator, root: Path, view: str) -> tuple[Floats, Floats, Floats]:
     """Writes a Kinect's own parameters. Returns focal_px (2,), principal_point_px (2,), distortion (12,)."""
-    focal, centre = 228.0 + rng.uniform(-2, 2, 2), np.array(SIZE) / 2 + rng.uniform(-4, 4, 2)
+    focal, centre = 912.0 + rng.uniform(-8, 8, 2), np.array(SIZE) / 2 + rng.uniform(-16, 16, 2)
     k = _RATIONAL * rng.uniform(0.97, 1.03, 8)
     color = {
         "f": focal.tolist(),
