@@ -82,7 +82,7 @@ def _mistaken(models: BodyModels, seen: View, made: Made) -> View:
     """The body that a converter computed its keypoints from.
 
     neutral: AGORA's, with the betas of a gendered body. flat-hands: TalkSHOW's, whose body model forgets the mean hand.
-    smpl: BEHAVE's, SMPL with the betas of SMPL-H.
+    smpl: BEHAVE's, SMPL with the betas of SMPL-H; the stand-in models share one space of shapes, so they are changed.
     """
     person = seen.person
     if made == "neutral":
@@ -99,7 +99,7 @@ def _mistaken(models: BodyModels, seen: View, made: Made) -> View:
             kind="smpl",
             gender=person.gender,
             pose_aa=pose,
-            betas=person.betas,
+            betas=0.7 * person.betas,
             transl_m=person.transl_m,
             expression=None,
         )

@@ -61,8 +61,7 @@ def empty_lists(*names: str) -> Trap:
     """Lists that a converter declares and never fills."""
 
     def trap(draft: Draft) -> None:
-        for name in names:
-            draft.meta[name] = []
+        draft.meta.update({name: [] for name in names})
 
     return trap
 

@@ -457,69 +457,6 @@ def test_ubody_layout(miniature: Any, standin: Any) -> None:
     assert slashes >= 2
 
 
-def test_humandata_layout(miniature: Any, standin: Any) -> None:
-    root, truth = miniature("humandata")
-    shapes, places, names = set(), Counter[str](), set()
-    for path in root.glob("*.npz"):
-        data = np.load(path, allow_pickle=True)
-        people = [p for p in truth.people if p.sequence.startswith(f"{path.stem}/")]
-        assert len(data["image_path"]) == len(people)
-        assert bool(data["__keypoints_compressed__"]) in (True, False)
-        kind = "smplx" if "smplx" in data else "smpl"
-        parameters, meta = data[kind].item(), data["meta"].item()
-        misc = data["misc"].item() if "misc" in data else {}
-        shapes.add((kind, parameters["body_pose"].shape[1:]))
-        assert data["bbox_xywh"].shape[1] in (4, 5)
-        key = next(key for key in data if key.startswith("keypoints2d") and not key.endswith("mask"))
-        names.add(key)
-        mask = data[f"{key}_mask"]
-        assert mask.shape == (190,)
-        is_compressed = bool(data["__keypoints_compressed__"])
-        assert data[key].shape == (len(people), mask.sum() if is_compressed else 190, 3)
-        if kind == "smplx":
-            inside = parameters.get("flat_hand_mean")
-            is_absolute = bool(inside[0]) if inside is not None else misc.get("flat_hand_mean", False)
-            places["inside" if inside is not None else "misc" if "flat_hand_mean" in misc else "unstated"] += 1
-            if path.stem.startswith("gta_human2"):  # absolute by the data set's description
-                is_absolute = True
-            for row, person in enumerate(people):
-                mean = np.zeros((2, 15, 3)) if is_absolute else standin.get("smplx", "neutral").hand_mean_aa
-                hands = [
-                    parameters[f"{side}_hand_pose"][row].reshape(15, 3) + mean[k]
-                    for k, side in enumerate(("left", "right"))
-                ]
-                head = [
-                    parameters.get(name, np.zeros((len(people), 3)))[row]
-                    for name in ("jaw_pose", "leye_pose", "reye_pose")
-                ]
-                rows = [parameters["global_orient"][row], parameters["body_pose"][row], *head, *hands]
-                expression = parameters.get("expression", np.zeros((len(people), 10)))[row]
-                mesh = smplx_mesh(
-                    standin.get("smplx", "neutral"),
-                    rows,
-                    parameters["betas"][row],
-                    parameters["transl"][row],
-                    expression,
-                )
-                assert_same(mesh, person)
-        elif "transl" in parameters:
-            for row, person in enumerate(people):
-                gender = {"m": "male", "f": "female"}[meta["gender"][row]]
-                pose = np.concatenate([parameters["global_orient"][row], parameters["body_pose"][row].ravel()])
-                batch = BodyBatch(
-                    pose_aa=pose.reshape(1, 24, 3),
-                    betas=parameters["betas"][[row]],
-                    transl_m=parameters["transl"][[row]],
-                )
-                assert_same(np.asarray(standin.get("smpl", gender).vertices(batch)[0], float), person)
-        else:
-            assert {person.reject_hint for person in people} == {"no-transl"}
-    assert shapes == {("smplx", (21, 3)), ("smplx", (63,)), ("smpl", (69,)), ("smpl", (23, 3))}
-    assert set(places) == {"inside", "misc", "unstated"}
-    assert {"keypoints2d", "keypoints2d_smplx", "keypoints2d_smpl"} == names
-    assert {"", "invalid", "no-transl"} == {person.reject_hint for person in truth.people}
-
-
 def test_more_people_on_request(tmp_path: Path, standin: Any) -> None:
     for name, kept in (("mscoco", 24), ("pw3d", 32)):
         truth = MINIATURES[name](tmp_path / name, people=kept, models=standin)
