@@ -80,10 +80,10 @@ def rasterise(
     in_front = vertices[:, 2] > NEAR_M
     z = np.where(in_front, vertices[:, 2], 1.0)
     xy = vertices[:, :2] / z[:, None] * np.asarray(focal_px) + np.asarray(principal_point_px)
-    usable = np.flatnonzero(in_front[faces].all(1))
+    usable = np.flatnonzero(np.logical_and.reduce([in_front[corner] for corner in faces.T]))
     for pixel, face, screen_weights in _fragments(xy, faces, usable, width, height):
         inverse_z = screen_weights / z[faces[face]]
-        total = inverse_z.sum(1)
+        total = inverse_z[:, 0] + inverse_z[:, 1] + inverse_z[:, 2]  # several times as fast as sum(1)
         fragment_depth = 1.0 / total
         nearest_last = np.lexsort((-face, -fragment_depth))  # equal depths: the lower face number wins
         nearest_last = nearest_last[fragment_depth[nearest_last] < depth[pixel[nearest_last]]]
@@ -98,16 +98,19 @@ def rasterise(
 def _fragments(xy: Floats, faces: Ints, usable: Ints, width: int, height: int) -> Iterator[tuple[Ints, Ints, Floats]]:
     """Covered (pixel number (N,), face (N,), screen-space weights (N, 3)), in chunks of bounded size."""
     corners = xy[faces[usable]]
-    low = np.ceil(corners.min(1)).clip(0, (width, height)).astype(np.int64)
-    high = np.floor(corners.max(1)).clip(-1, (width - 1, height - 1)).astype(np.int64)
-    extent = high - low + 1
     a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
+    low = np.ceil(np.minimum(np.minimum(a, b), c)).clip(0, (width, height)).astype(np.int64)
+    high = np.floor(np.maximum(np.maximum(a, b), c)).clip(-1, (width - 1, height - 1)).astype(np.int64)
+    extent = high - low + 1
     area = _cross(b - a, c - a)
-    keep = (extent > 0).all(1) & (np.abs(area) > 1e-12)
-    usable, corners, low, extent, area = (values[keep] for values in (usable, corners, low, extent, area))
+    keep = (extent[:, 0] > 0) & (extent[:, 1] > 0) & (np.abs(area) > 1e-12)
+    usable, low, extent = usable[keep], low[keep], extent[keep]
+    corners, area = corners[keep], area[keep]
     bucket = 1 << np.ceil(np.log2(extent)).astype(np.int64)  # side lengths rounded up to powers of two
-    for bucket_width, bucket_height in np.unique(bucket, axis=0):
-        members = np.flatnonzero((bucket == (bucket_width, bucket_height)).all(1))
+    bucket_of = bucket[:, 0] << 32 | bucket[:, 1]
+    for number in np.unique(bucket_of):
+        members = np.flatnonzero(bucket_of == number)
+        bucket_width, bucket_height = number >> 32, number & 0xFFFFFFFF
         grid_y, grid_x = np.divmod(np.arange(bucket_width * bucket_height), bucket_width)
         step = max(1, _CHUNK // len(grid_x))
         for start in range(0, len(members), step):
@@ -150,17 +153,22 @@ def render(
     seen = rasterise(vertices_cam_m, faces, focal_px, principal_point_px, size)
     covered = seen.face >= 0
     corners = np.asarray(faces, np.int64)[seen.face[covered]]
-    weights = seen.barycentric[covered][..., None]
-    normals = (vertex_normals(vertices_cam_m, faces)[corners] * weights).sum(1)
+    weights = seen.barycentric[covered]
+    normals = _blend(vertex_normals(vertices_cam_m, faces), corners, weights)
     normals /= np.linalg.norm(normals, axis=1, keepdims=True).clip(1e-12)
-    point = (np.asarray(vertices_cam_m, np.float64)[corners] * weights).sum(1)
+    point = _blend(np.asarray(vertices_cam_m, np.float64), corners, weights)
     away = (normals * point).sum(1) > 0
     normals[away] *= -1.0  # the side that is seen is the side that is lit
     shade = AMBIENT + (1.0 - AMBIENT) * (normals @ LIGHT_CAM).clip(0.0)
-    base = (_vertex_colours(colour, len(vertices_cam_m))[corners] * weights).sum(1)
+    base = _blend(_vertex_colours(colour, len(vertices_cam_m)), corners, weights)
     lit = (base * shade[:, None] * 255.0).clip(0, 255)
     picture[covered] = np.rint(alpha * lit + (1.0 - alpha) * picture[covered]).astype(np.uint8)
     return picture
+
+
+def _blend(values: Floats, corners: Ints, weights: Floats) -> Floats:
+    """(N, D): the values (V, D) at three corners (N, 3), by weights (N, 3)."""
+    return np.asarray(sum(values[corners[:, k]] * weights[:, k, None] for k in range(3)))
 
 
 def vertex_normals(vertices: Floats, faces: Ints) -> Floats:

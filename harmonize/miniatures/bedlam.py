@@ -1,7 +1,8 @@
-"""BEDLAM in miniature: training npz files and the pictures of their jobs.
+"""BEDLAM in miniature: training npz files with the pictures of their jobs (form "npz"), and the full release ("csv").
 
-Rows are grouped by body, not by picture; the camera offset differs from person to person; the gender is that of the
-subject and not of the model; hands are absolute; there are eleven betas. Portrait jobs are stored lying on their side.
+Rows of an npz are grouped by body, not by picture; the camera offset differs from person to person; the gender is that
+of the subject and not of the model; hands are absolute; there are eleven betas. Portrait jobs are stored lying on their
+side.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 
 from harmonize.bodies import BodyModels
 from harmonize.keypoints import SMPLX_144
+from harmonize.miniatures.bedlam_raw import as_stored, write_raw_release
 from harmonize.miniatures.points import Floats, padded, tight_box
 from harmonize.miniatures.scene import clothes, paint, write_picture
 from harmonize.miniatures.studio import plain_wall
@@ -31,7 +33,7 @@ from harmonize.miniatures.world import (
     stand,
     vertices_of,
 )
-from harmonize.render import Mesh, Picture
+from harmonize.render import Mesh
 
 FRAMES = (0, 5, 125)  # numbers of the 30 fps video; the 6 fps release keeps every fifth
 LANDSCAPE, PORTRAIT = (1280, 720), (720, 1280)
@@ -81,14 +83,16 @@ def write_bedlam(root: Path, *, seed: int = 0, people: int = 30, models: BodyMod
     truth: list[TruePerson] = []
     per_round = len(FRAMES) * sum(job.bodies for job in _JOBS)
     (root / "all_npz_12_training").mkdir(parents=True, exist_ok=True)
+    num_rounds = max(1, -(-people // per_round))
     for job in _JOBS:
         rows: list[dict[str, Any]] = []
-        for number in range(max(1, -(-people // per_round))):
+        for number in range(num_rounds):
             for row, true in _shoot(rng, models, job, number, root):
                 truth.append(replace(true, person=str(len(rows))))
                 rows.append(row)
         columns: dict[str, Any] = {name: np.array([row[name] for row in rows]) for name in rows[0]}
         np.savez(root / "all_npz_12_training" / f"{job.labels}.npz", **columns)
+    truth += write_raw_release(rng, models, root, 1 + num_rounds)
     return Truth("bedlam", tuple(truth))
 
 
@@ -130,13 +134,8 @@ def _shoot(
             true = _true_person(job, sequence, frame, path, camera, *seen)
             by_body[body].append((row, true))
             meshes.append(Mesh(true.vertices_cam_m, model_of(models, person).faces, outfits[body]))
-        write_picture(root / path, _as_stored(paint(meshes, focal, centre, behind)))
+        write_picture(root / path, as_stored(paint(meshes, focal, centre, behind)))
     return [entry for entries in by_body for entry in entries]
-
-
-def _as_stored(picture: Picture) -> Picture:
-    """Portrait pictures are stored 1280 wide: a quarter turn clockwise brings them upright."""
-    return np.ascontiguousarray(np.rot90(picture)) if picture.shape[0] > picture.shape[1] else picture
 
 
 def _row(
@@ -181,6 +180,7 @@ def _true_person(
     job: _Job, sequence: str, frame: int, path: str, camera: StageCamera, vertices: Floats, joints: Floats
 ) -> TruePerson:
     return TruePerson(
+        form="npz",
         split="train",
         sequence=f"{job.labels}/{sequence}",
         frame=f"{frame:04d}",

@@ -13,7 +13,7 @@ import simplejpeg
 from PIL import Image
 
 from harmonize.bodies import BodyBatch, BodyModel
-from harmonize.render import Mesh, Picture, merge, rasterise, render
+from harmonize.render import NEAR_M, Mesh, Picture, merge, rasterise, render
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -25,30 +25,31 @@ _HAIRS = ((0.13, 0.10, 0.08), (0.33, 0.22, 0.13), (0.72, 0.56, 0.32), (0.55, 0.5
 def background(rng: np.random.Generator, size: tuple[int, int], horizon_px: float) -> Picture:
     """(H, W, 3) uint8: sky or wall, ground, some blocks and round shapes on the horizon, and grain."""
     width, height = size
-    v, u = np.mgrid[0:height, 0:width].astype(np.float32)
+    v, u = np.arange(height, dtype=np.float32)[:, None], np.arange(width, dtype=np.float32)
     horizon = float(np.clip(horizon_px, -height, 2 * height))
     sky, haze = _muted(rng, 0.5, 0.95, 2)
     near, far = _muted(rng, 0.25, 0.6, 2)
-    above = ((v - (horizon - height)) / height).clip(0, 1)[..., None]
-    below = ((v - horizon) / height).clip(0, 1)[..., None]
-    picture = np.where(
-        (v < horizon)[..., None],
-        sky * (1 - above) + haze * above,
-        far * (1 - below) + near * below,
-    )
+    above = ((v - (horizon - height)) / height).clip(0, 1)
+    below = ((v - horizon) / height).clip(0, 1)
+    rows = np.where(v < horizon, sky * (1 - above) + haze * above, far * (1 - below) + near * below)
+    picture = np.repeat(rows.astype(np.float32)[:, None], width, 1)
     for _ in range(int(rng.integers(5, 10))):
         centre, span = rng.uniform(0, width), rng.uniform(0.04, 0.16) * width
         top = horizon - rng.uniform(0.08, 0.45) * height
         colour = _muted(rng, 0.25, 0.85, 1)[0]
+        columns = slice(max(0, int(centre - span)), int(centre + span) + 1)
+        across = abs(u[columns] - centre)
         if rng.random() < 0.6:
-            inside = (abs(u - centre) < span) & (v > top) & (v < horizon)
+            inside = (across < span) & (v > top) & (v < horizon)
         else:
-            inside = np.hypot((u - centre) / span, (v - top) / (1.4 * span)) < 1.0
-        picture = np.where(inside[..., None], colour, picture)
+            inside = np.hypot(across / span, (v - top) / (1.4 * span)) < 1.0
+        picture[:, columns][inside] = colour
     coarse = rng.normal(0.0, 1.0, (height // 24 + 2, width // 24 + 2))
     mottle = np.asarray(Image.fromarray(coarse.astype(np.float32)).resize((width, height), Image.Resampling.BICUBIC))
     grain = rng.normal(0.0, 0.012, (height, width)) + 0.02 * mottle
-    return np.asarray(np.rint((picture + grain[..., None]).clip(0, 1) * 255), np.uint8)
+    picture += grain.astype(np.float32)[..., None]
+    picture *= 255.0
+    return np.asarray(np.rint(picture.clip(0, 255, out=picture), out=picture), np.uint8)
 
 
 def _muted(rng: np.random.Generator, low: float, high: float, count: int) -> Floats:
@@ -98,12 +99,33 @@ class Wall:
 
 
 def paint(meshes: Sequence[Mesh], focal_px: Floats, principal_point_px: Floats, behind: Picture) -> Picture:
-    """The meshes over a picture; nearer ones hide farther ones."""
+    """The meshes over a picture; nearer ones hide farther ones. Only the part around them is drawn."""
     size = (behind.shape[1], behind.shape[0])
     whole, _ = merge(meshes)
-    return render(
-        whole.vertices_cam_m, whole.faces, focal_px, principal_point_px, size, background=behind, colour=whole.colour
+    left, top, right, bottom = _window(whole.vertices_cam_m, focal_px, principal_point_px, size)
+    picture, centre = behind.copy(), principal_point_px - (left, top)
+    picture[top:bottom, left:right] = render(
+        whole.vertices_cam_m,
+        whole.faces,
+        focal_px,
+        centre,
+        (right - left, bottom - top),
+        background=behind[top:bottom, left:right],
+        colour=whole.colour,
     )
+    return picture
+
+
+def _window(
+    vertices_cam_m: Floats, focal_px: Floats, principal_point_px: Floats, size: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    """left, top, right, bottom of the part of a picture that a mesh can be seen in, at least a pixel."""
+    if vertices_cam_m[:, 2].min() <= NEAR_M:
+        return (0, 0, *size)
+    pixels = vertices_cam_m[:, :2] / vertices_cam_m[:, 2:] * focal_px + principal_point_px
+    left, top = np.floor(pixels.min(0)).clip(0, np.array(size) - 1).astype(int).tolist()
+    right, bottom = np.ceil(pixels.max(0) + 1).clip((left + 1, top + 1), size).astype(int).tolist()
+    return left, top, right, bottom
 
 
 def hidden_percent(

@@ -26,8 +26,6 @@ from harmonize.miniatures.world import (
 )
 from harmonize.render import Mesh, Picture
 
-_MARGIN_PX = 4
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudioCamera:
@@ -102,19 +100,13 @@ def see(models: BodyModels, person: Person, camera: StudioCamera) -> View:
 def take(
     models: BodyModels, camera: StudioCamera, seen: Sequence[View], outfits: Sequence[Floats], behind: Picture
 ) -> Picture:
-    """The people over a picture; only the part around them is drawn. The lens bends the meshes, not the background."""
-    meshes, corners = [], []
+    """The people over a picture. The lens bends the meshes, not the background."""
+    meshes = []
     for one, outfit in zip(seen, outfits, strict=True):
         pixels, depth = camera.to_pixels(one.vertices_cam_m), one.vertices_cam_m[:, 2:]
         rays = (pixels - camera.principal_point_px) / camera.focal_px
         meshes.append(Mesh(np.concatenate([rays * depth, depth], 1), model_of(models, one.person).faces, outfit))
-        corners += [pixels.min(0) - _MARGIN_PX, pixels.max(0) + _MARGIN_PX]
-    left, top = np.floor(np.min(corners, 0)).clip(0, np.array(camera.size) - 1).astype(int)
-    right, bottom = np.ceil(np.max(corners, 0)).clip((left + 1, top + 1), camera.size).astype(int)
-    picture = behind.copy()
-    window = np.ascontiguousarray(behind[top:bottom, left:right])
-    picture[top:bottom, left:right] = paint(meshes, camera.focal_px, camera.principal_point_px - (left, top), window)
-    return picture
+    return paint(meshes, camera.focal_px, camera.principal_point_px, behind)
 
 
 def plain_wall(rng: np.random.Generator, size: tuple[int, int], horizon_px: float) -> Picture:

@@ -30,6 +30,7 @@ from harmonize.render import rasterise
 SAME_MM = 0.02
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".bmp": "BMP"}
 WHOLEBODY = {"keypoints": 51, "foot_kpts": 18, "face_kpts": 204, "lefthand_kpts": 63, "righthand_kpts": 63}
+CAMERA_COLUMNS = "name,x,y,z,yaw,pitch,roll,focal_length,sensor_width,sensor_height,hfov"
 FOCAL_MM = {"hdri": (50, 0), "cam00": (18, 30), "cam02": (18, 30), "ag2": (28, 15), "forest": (28, 0)}
 """Part of AGORA's picture names: focal length in mm, and pitch."""
 SMPLX_PARAMETERS = {
@@ -395,7 +396,7 @@ def test_bedlam_layout(miniature: Any, standin: Any) -> None:
         "imgname": (),
         "gender": (),
     }
-    people = {(person.sequence, person.person): person for person in truth.people}
+    people = {(person.sequence, person.person): person for person in truth.people if person.form == "npz"}
     offsets, portraits = [], 0
     for path in (root / "all_npz_12_training").glob("*.npz"):
         data = np.load(path)
@@ -424,6 +425,79 @@ def test_bedlam_layout(miniature: Any, standin: Any) -> None:
     labels = {path.stem for path in (root / "all_npz_12_training").iterdir()}
     pictures = {path.name for path in (root / "training_images").iterdir()}
     assert len(labels - pictures) == len(pictures - labels) == 1, "one job is spelled in two ways"
+
+
+def test_bedlam_raw_release(miniature: Any, standin: Any) -> None:
+    root, truth = miniature("bedlam")
+    people = {person.identity[2:]: person for person in truth.people if person.form == "csv"}
+    starts, hints, sizes, videos = set(), Counter[str](), Counter[tuple[int, int]](), 0
+    for table in root.glob("*/be_seq.csv"):
+        job = table.parent
+        rows = pd.read_csv(table)
+        assert ",".join(rows.columns) == "Index,Type,Body,X,Y,Z,Yaw,Pitch,Roll,Comment"
+        assert list(rows["Type"])[:2] == ["Comment", "Group"]
+        for _, row in rows.iterrows():
+            stated = dict(part.split("=") for part in row["Comment"].split(";"))
+            if row["Type"] == "Group":
+                sequence, body = stated["sequence_name"], 0
+                cameras = pd.read_csv(job / f"ground_truth/camera/{sequence}_camera.csv")
+                assert ",".join(cameras.columns) == CAMERA_COLUMNS
+                assert len(cameras) == int(stated["frames"])
+                continue
+            if row["Type"] == "Comment":
+                continue
+            subject, _, motion = row["Body"].rpartition("_")
+            data = np.load(root / "neutral_ground_truth_motioninfo" / subject / motion / "motion_seq.npz")
+            assert (data["poses"].shape[1:], data["trans"].shape[1:], data["betas"].shape) == ((165,), (3,), (11,))
+            assert str(data["gender"]) == "neutral"
+            assert str(data["gender_sub"]) in ("f", "m")
+            start = int(stated["start_frame"])
+            starts.add((row["Body"], start))
+            assert start > 0
+            assert start + len(cameras) <= len(data["poses"])
+            for frame, camera in cameras.iterrows():
+                person = people.pop((f"{job.name}/{sequence}", f"{frame:04d}", str(body)))
+                assert camera["name"] == f"{sequence}_{frame:04d}.png"
+                pose, betas, transl = data["poses"][start + frame], data["betas"], data["trans"][start + frame]
+                local = smplx_mesh(standin.get("smplx", "neutral"), [pose], betas, transl, np.zeros(10))
+                is_portrait = person.image_size_px == (720, 1280)
+                mesh, focal = bedlam_placed(local, row, camera, is_portrait)
+                assert_same(mesh, person)
+                np.testing.assert_allclose(focal, person.focal_px)
+                picture = open_picture(root, person.image_path)
+                assert picture.size == (1280, 720)
+                videos += "#" in person.image_path
+                hints[person.reject_hint] += 1
+                sizes[person.image_size_px] += 1
+                inside = is_inside(person.joints_px[:22], person.image_size_px).sum()
+                assert inside == 0 if person.reject_hint else inside >= 12
+            body += 1
+    assert not people
+    assert len({body for body, _ in starts}) < len(starts), "a motion is used from two frames on"
+    assert hints.keys() == {"", "outside"}
+    assert len(sizes) == 2
+    assert videos >= 1
+    portraits = {p.sequence for p in truth.people if p.form == "csv" and p.image_size_px == (720, 1280)}
+    named = {p.sequence for p in truth.people if p.form == "csv" and "closeup" in p.sequence}
+    assert portraits < named, "a job's name does not tell how its pictures lie"
+
+
+def bedlam_placed(local: np.ndarray, row: Any, camera: Any, is_portrait: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Points of a motion's frame in the camera, and the focal length in pixels, by the formulas of BEDLAM's own
+    processing; portraits are turned by 90 degrees about the optical axis."""
+
+    def cv(unreal: Any) -> np.ndarray:
+        return np.roll(np.array(unreal, float) / 100, 2) * (1, -1, 1)
+
+    def turn(axis: str, angle: float) -> np.ndarray:
+        return np.asarray(Rotation.from_euler(axis, angle, degrees=True).as_matrix())
+
+    tilt = turn("z", -camera["roll"] + 90 * is_portrait) @ turn("x", -camera["pitch"])
+    body = turn("y", row["Yaw"] - 90 - camera["yaw"]) @ np.diag([1.0, -1.0, -1.0])
+    away = cv([row[axis] for axis in "XYZ"]) - cv([camera[axis] for axis in "xyz"])
+    size, sensor = np.array([1280, 720]), np.array([camera["sensor_width"], camera["sensor_height"]])
+    placed = local @ (tilt @ body).T + tilt @ turn("y", -camera["yaw"]) @ away
+    return placed, camera["focal_length"] / sensor * size
 
 
 def test_ubody_layout(miniature: Any, standin: Any) -> None:
