@@ -23,10 +23,10 @@ _BOTH: tuple[Gender, ...] = ("female", "male")
 _HD, _QHD = (1920, 1080), (2048, 1536)
 
 
-def _imar(name: str, number: int, slices: int, *, rows: int, per_picture: int = 1) -> tuple[HumanDataFile, ...]:
+def _imar(name: str, number: str, slices: int, *, rows: int, per_picture: int = 1) -> tuple[HumanDataFile, ...]:
     return tuple(
         HumanDataFile(
-            stem=f"{name}_train_230511_{number}_{part}",
+            stem=f"{name}_train_{number}_{part}",
             split="train",
             images=(f"{name}/train/s0{2 + part}/frames/50591643/action_{part}/{{n:04d}}.jpg",),
             sizes=((900, 900),),
@@ -136,6 +136,18 @@ def _pw3d(mode: str, split: str) -> HumanDataFile:
     )
 
 
+def _pw3d_neural(mode: str, split: str) -> HumanDataFile:
+    return HumanDataFile(
+        stem=f"pw3d_neural_{mode}_230821_00002",
+        split=split,
+        images=(f"imageFiles/courtyard_{mode}_00/image_{{n:05d}}.jpg",),
+        lacks=(*HANDS, *FACE),
+        points=(*exact(), marked("openpose_18", key="keypoints2d_original", noise_px=0.6)),
+        misc={"bbox_source": "by_dataset", "cam_param_type": "prespective", "smplx_source": "neural_annot"},
+        traps=(trap.boxes_by_dataset,),
+    )
+
+
 def _h36m(mode: str, split: str, subject: int) -> HumanDataFile:
     folder = f"s_{subject:02d}_act_02_subact_01_ca_01"
     return HumanDataFile(
@@ -189,7 +201,9 @@ CAPTURED: dict[str, HumanDataSet] = {
         npz_folder=SMPLER_X,
         is_drawn=False,
     ),
-    "chi3d": HumanDataSet(files=_imar("CHI3D", 1492, 2, rows=4, per_picture=2), npz_folder=SMPLER_X, is_drawn=False),
+    "chi3d": HumanDataSet(
+        files=_imar("CHI3D", "230511_1492", 2, rows=4, per_picture=2), npz_folder=SMPLER_X, is_drawn=False
+    ),
     "dna_rendering": HumanDataSet(
         files=(
             _renbody("renbody_train_230525_399_0", "train"),
@@ -266,11 +280,11 @@ CAPTURED: dict[str, HumanDataSet] = {
         ),
         is_drawn=False,
     ),
-    "fit3d": HumanDataSet(files=_imar("FIT3D", 1504, 6, rows=1), npz_folder=SMPLER_X, is_drawn=False),
+    "fit3d": HumanDataSet(files=_imar("FIT3D", "230511_1504", 6, rows=1), npz_folder=SMPLER_X, is_drawn=False),
     "h36m": HumanDataSet(
         files=(_h36m("train", "train", 1), _h36m("train", "train", 5), _h36m("val", "val", 11)),
     ),
-    "humansc3d": HumanDataSet(files=_imar("HumanSC3D", 2752, 3, rows=2), npz_folder=SMPLER_X, is_drawn=False),
+    "humansc3d": HumanDataSet(files=_imar("HumanSC3D", "230605_2752", 3, rows=2), npz_folder=SMPLER_X, is_drawn=False),
     "mpi_inf_3dhp": HumanDataSet(
         files=(
             *(_mpi(part) for part in (1, 2, 3)),
@@ -309,7 +323,7 @@ CAPTURED: dict[str, HumanDataSet] = {
         is_drawn=False,
     ),
     "pw3d": HumanDataSet(
-        files=(_pw3d("train", "train"), _pw3d("val", "validation"), _pw3d("test", "test")),
+        files=(_pw3d("train", "train"), _pw3d_neural("val", "validation"), _pw3d("test", "test")),
     ),
     "rich": HumanDataSet(
         files=(

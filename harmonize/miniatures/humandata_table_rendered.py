@@ -118,7 +118,7 @@ RENDERED: dict[str, HumanDataSet] = {
                     "fps": 30,
                     "kps3d_root_aligned": False,
                 },
-                traps=(trap.per_row("track_id", "0012345", "0054321"),),
+                traps=(trap.per_row("track_id", "0012345", "0054321"), trap.hidden_points),
             ),
         ),
         folder="SynBody",

@@ -140,6 +140,13 @@ def hands_told_valid(draft: Draft) -> None:
     draft.body()["left_hand_valid"][-1] = 0.0
 
 
+def hidden_points(draft: Draft) -> None:
+    """SynBody: the confidence of a point is whether it can be seen; hidden ones keep their true place."""
+    for name in ("keypoints2d_smplx", "keypoints3d_smplx"):
+        points = draft.content[name]
+        points[..., -1] = draft.rng.random(points.shape[:2]) < 0.7
+
+
 def contact_labels(draft: Draft) -> None:
     """RICH: vertices that touch something; of no use here."""
     draft.content["contact"] = {
