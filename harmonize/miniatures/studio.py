@@ -126,7 +126,6 @@ def true_person(seen: View, camera: StudioCamera, *, reject_hint: str = "", **st
         image_size_px=camera.size,
         focal_px=camera.focal_px,
         principal_point_px=camera.principal_point_px,
-        has_distortion=camera.bend is not None,
         vertices_cam_m=seen.vertices_cam_m,
         joints_cam_m=seen.joints_cam_m,
         joints_px=seen.joints_px,

@@ -27,7 +27,6 @@ class TruePerson:
     has_body: whether the raw files hold body parameters of this person; the mesh is true in any case.
     vertices_cam_m (V, 3); joints_cam_m (K, 3) and joints_px (K, 2) under `joint_names` (the 17 face-contour joints of
     SMPL-X depend on the neck's angle to the camera and are those of the camera-frame parameters).
-    has_distortion: the lens bends the picture: joints_px are not the pinhole's.
     has_camera: whether the raw files hold intrinsics; focal_px (2,) and principal_point_px (2,) are true in any case.
     distortion: (12,) of a lens that is not ideal, OpenCV's order; joints_px are seen through it. None: an ideal lens.
     is_transl_metric: false where depth belongs to a virtual camera.
@@ -54,7 +53,6 @@ class TruePerson:
     distortion: Floats | None = None
     has_body: bool = True
     has_camera: bool = True
-    has_distortion: bool = False
     is_transl_metric: bool = True
     has_left_hand: bool = False
     has_right_hand: bool = False

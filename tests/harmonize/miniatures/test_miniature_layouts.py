@@ -88,7 +88,6 @@ def test_truth_is_consistent_and_in_the_picture(name: str, miniature: Any) -> No
         assert person.joints_cam_m.shape == (len(person.joint_names), 3)
         is_egocentric = "egocentric" in person.note
         assert is_egocentric or person.vertices_cam_m[:, 2].min() > 0.5
-        assert person.has_distortion == (person.distortion is not None), "say which lens"
         seen = bent(person.joints_cam_m, person.distortion)
         pixels = seen[:, :2] / seen[:, 2:] * person.focal_px + person.principal_point_px
         has_picture = np.isfinite(person.joints_px).all(1)  # of an egocentric body, those beyond the lens have none
