@@ -7,7 +7,6 @@ arrays and selections as numpy arrays. Any other class or function is refused by
 
 from __future__ import annotations
 
-from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -39,24 +38,25 @@ def load_pickle(path: Path, *, encoding: str = "latin1", max_bytes: int = MAX_PI
     path = Path(path)
     size = checked_size(path, max_bytes)
     with path.open("rb") as file:
-        return _load(file, size, path, encoding)
+        return _load(file, size, path, encoding)[0]
 
 
-def loads_pickle(data: bytes, path: Path) -> Any:
-    """The plain data of a pickle inside another file, such as an object array of an npz; `path` is for messages.
+def stream_pickle(file: BinaryIO, size: int, path: Path) -> Any:
+    """The plain data of a pickle of `size` bytes inside another file, such as an object array of an npz, from where
+    `file` stands; `path` is for messages. The pickle is not held in memory beside what it makes.
 
     Raises:
         RawFileError: as `load_pickle`, or when bytes are left behind the pickle.
     """
-    stream = BytesIO(data)
-    value = _load(stream, len(data), path, "latin1")
     with one_error(path, "one pickle"):
-        if stream.read(1):
+        value, left = _load(file, size, path, "latin1")
+        if left:
             raise Refused("more bytes behind it")
     return value
 
 
-def _load(file: BinaryIO, size: int, path: Path, encoding: str) -> Any:
+def _load(file: BinaryIO, size: int, path: Path, encoding: str) -> tuple[Any, int]:
+    """The data, and how many bytes are left behind it."""
     machine = Machine(file, size, ADMITTED, encoding=encoding)
     with one_error(path, "a pickle of plain data (nothing in it was executed)"):
         try:
@@ -64,4 +64,4 @@ def _load(file: BinaryIO, size: int, path: Path, encoding: str) -> Any:
         except Refused as error:
             raise Refused(f"at byte {size - machine.left}: {error}") from error
         check_depth(value)
-        return value
+        return value, machine.left

@@ -26,7 +26,7 @@ from harmonize.readers.ehf import Ehf
 from harmonize.readers.fit3d import Fit3d
 from harmonize.readers.gta_human2 import GtaHuman2
 from harmonize.readers.h36m import H36m
-from harmonize.readers.humandata import HumanData
+from harmonize.readers.humandata import HUMANDATA, HumanData
 from harmonize.readers.humandata_sets import SETS
 from harmonize.readers.humansc3d import Humansc3d
 from harmonize.readers.instavariety import Instavariety
@@ -47,8 +47,6 @@ from harmonize.readers.synbody import Synbody
 from harmonize.readers.talkshow import Talkshow
 from harmonize.readers.ubody import Ubody
 from harmonize.readers.up3d import Up3d
-
-HUMANDATA = HumanData.forms[0]
 
 READERS: dict[str, type[Reader]] = {
     "agora": Agora,

@@ -1,37 +1,32 @@
-"""One HumanData npz in memory: what it says about each row, whatever the age of the converter that wrote it."""
+"""One HumanData npz: what it says about each row, whatever the age of the converter that wrote it."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path, PurePosixPath
-from typing import Any, cast
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatch
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from harmonize.annotation import Annotation, ImageSource, NamedPoints, Reject
-from harmonize.geometry.boxes import scaled
-from harmonize.raw.npz import load_npz, npz_header
-from harmonize.readers.fields import (
-    NO_BOX,
-    Floats,
-    MalformedRecord,
-    box,
-    concerns_file,
-    is_listing,
-    number,
-    numbers,
-    pinhole,
-    shaped,
-    size_px,
+from harmonize.raw.npz import load_npz, npz_blocks, npz_header
+from harmonize.readers.fields import Floats, MalformedRecord, concerns_file, is_listing, numbers
+from harmonize.readers.humandata_body import MODELS, Bodies, body_columns, float32, read_bodies
+from harmonize.readers.humandata_camera import Cameras, read_cameras
+from harmonize.readers.humandata_columns import Block, Source, columns_of
+from harmonize.readers.humandata_points import KEYS_2D, KEYS_3D, MASKS, PointList, point_list
+from harmonize.readers.humandata_sets import SETS, HumanDataSet
+from harmonize.readers.neuralannot import UNKNOWN_JOINTS
+from harmonize.record import Array, BodyKind, Gender, LabelOrigin
+
+BOXES = ("bbox_xywh", "lhand_bbox_xywh", "rhand_bbox_xywh", "face_bbox_xywh")
+CROP_BOX = "bbox_xywh_vis"
+
+_META = (
+    *("height", "width", "focal_length", "principal_point", "princpt", "pred_cam"),
+    *("iscrowd", "num_keypoints", "valid_label", "annot_valid", "lefthand_valid", "righthand_valid", "face_valid"),
 )
-from harmonize.readers.humandata_body import MODELS, Bodies, read_bodies
-from harmonize.readers.humandata_points import KEYS_2D, KEYS_3D, MASKS, Points, read_points
-from harmonize.record import Array, BodyKind, Boxes, Camera, Gender, Provenance
-
-MAX_BOX_ASPECT = 8.0
-"""A pre-release 3DPW record has a box of 312 x 28 px for a sitting person; no whole person is this thin or flat."""
-MIN_POINTS_FOR_BOX = 4
-
 _GENDERS: dict[str, Gender] = {
     "m": "male",
     "male": "male",
@@ -40,243 +35,245 @@ _GENDERS: dict[str, Gender] = {
     "n": "neutral",
     "neutral": "neutral",
 }
-_FLAGS = (
-    ("iscrowd", False, "crowd"),
-    ("num_keypoints", True, "no-keypoints"),
-    ("valid_label", True, "invalid-label"),
-    ("annot_valid", True, "invalid-label"),
-)
-_BOXES = (
-    ("bbox_xywh", ("bbox_body_scale", "bbox_scale")),
-    ("lhand_bbox_xywh", ("bbox_hand_scale", "bbox_facehand_scale")),
-    ("rhand_bbox_xywh", ("bbox_hand_scale", "bbox_facehand_scale")),
-    ("face_bbox_xywh", ("bbox_face_scale", "bbox_facehand_scale")),
-)
+# The documentation misspells its own literal as nerual_annot.
+_ORIGINS: dict[str, LabelOrigin] = {"neural_annot": "neuralannot", "nerual_annot": "neuralannot", "eft": "eft"}
+_TOKENS: dict[str, LabelOrigin] = {"neural": "neuralannot", "eft": "eft"}
 
 
 class HumanDataFile:
-    """The rows of one file.
+    """The columns of a file, and what holds for all of its rows.
+
+    paths: of the pictures, as stored. size_px: (N, 2) width and height; None: the file does not say. flags: meta
+    entries (N, 1) by name. boxes: (N, 4 | 5) as stored. paddings: of the boxes, by key. origin: "" without bodies.
 
     Raises:
         RawFileError: a key of the format is missing or has another shape; the message names file and key.
     """
 
-    def __init__(self, path: Path, root: Path) -> None:
-        self.path = path
-        header = npz_header(self.path)
-        points = (_first(KEYS_2D, header), _first(KEYS_3D, header))
-        wanted = ("image_path", "meta", "misc", "config", *MODELS, *MASKS, *points, *(key for key, _ in _BOXES))
-        self._data = load_npz(self.path, keys=[key for key in wanted if key in header])
-        self._paths = [str(path).replace("\\", "/") for path in self._data["image_path"].ravel()]
-        self._meta, self._misc = self._dictionary("meta"), self._dictionary("misc")
-        config = str(self._data.get("config", ""))
-        self._prefix = foreign_prefix(self._paths, root, config)
-        self._names = {token for text in (self.path.stem, config) for token in text.lower().split("_")}
+    def __init__(self, path: Path, dataset: str) -> None:
+        self.path, self.facts = path, SETS[dataset]
+        header = npz_header(path)
+        self.num_rows = num_people(header, self.facts, path)
+        small = load_npz(path, [key for key in ("misc", "config", *MASKS) if key in header])
+        self.misc = _dictionary(small.get("misc"))
+        model = next((model for model in MODELS if model in header), None)
+        with concerns_file(path):
+            if any(fnmatch(path.name, pattern) for pattern in self.facts.unplaced):
+                model = None
+            lists = (point_list(header, small, keys, self.num_rows, self.facts, model) for keys in (KEYS_2D, KEYS_3D))
+            self.points2d, self.points3d = lists
+            if self._says("kps3d_root_aligned", self.misc):
+                self.points3d = None
+            columns = self._columns(header, model)
+            self.paths = columns["image_path"]
+            self.meta = {key: columns[f"meta.{key}"] for key in _META if f"meta.{key}" in columns}
+            self.origin = self._origin(model)
+            is_other_build = self.origin in ("neuralannot", "eft") and self.origin != self.facts.origin
+            is_guessed = str(self.misc.get("cam_param_type")) in ("predicted_camera", "eft_camera") or is_other_build
+            self.boxes = {key: columns[key] for key in BOXES if key in columns}
+            self.cameras: Cameras = read_cameras(
+                self.meta,
+                self.misc,
+                columns.get("cam_param"),
+                columns.get(CROP_BOX),
+                self.facts,
+                self.num_rows,
+                is_guessed=is_guessed,
+            )
+            self.genders = columns.get("meta.gender")
+            self.bodies = None if model is None else self._bodies(model, columns, is_metric=not is_guessed)
+            self.points = [columns.get(points.key) if points else None for points in (self.points2d, self.points3d)]
+            self.size_px = self._sizes()
+
+    def _columns(self, header: Any, model: BodyKind | None) -> dict[str, Block]:
+        """Every array that is needed, by name: meta entries and body parameters among them."""
+        arrays: dict[str, Source] = {"image_path": (self.num_rows, partial(self._blocks, "image_path", _texts))}
+        for key in (*BOXES, CROP_BOX):
+            if key in header:
+                arrays[key] = (self.num_rows, partial(self._blocks, key, partial(_box_rows, key)))
+        for points in (self.points2d, self.points3d):
+            if points is not None:
+                arrays[points.key] = (self.num_rows, partial(self._blocks, points.key, points.packed))
+        groups: list[Callable[[], dict[str, Block]]] = []
+        if model is not None:
+            groups.append(partial(self._model, model))
+        if "meta" in header:
+            groups.append(self._meta)
+        if "cam_param" in header:
+            groups.append(self._cam_param)
+        num_bytes = sum(int(np.prod(shape)) * dtype.itemsize for shape, dtype in header.values())
+        plan = repr((self.num_rows, model, [(one.key, one.columns.tolist()) for one in self._lists()]))
+        return columns_of(self.path, plan, arrays, groups, max(num_bytes, self.path.stat().st_size))
+
+    def _lists(self) -> list[PointList]:
+        return [points for points in (self.points2d, self.points3d) if points is not None]
+
+    def _blocks(self, key: str, change: Callable[[Block], Block]) -> Iterator[Block]:
+        """The rows of a member, changed; surplus rows are left away."""
+        left = self.num_rows
         with concerns_file(self.path):
-            self._model = cast(BodyKind | None, _first(MODELS, self._data) or None)
-            self._bodies = None if self._model is None else self._read_bodies(self._model)
-            self._points2d = self._points(points[0], 3)
-            self._points3d = None if _says(self._misc, "kps3d_root_aligned") else self._points(points[1], 4)
-            self._boxes = [self._box_rows(key, scales) for key, scales in _BOXES]
-            self._size = [self._meta_rows(key, 1) for key in ("width", "height")]
-            self._focal = self._camera_rows("focal_length")
-            self._principal = self._camera_rows("principal_point", "princpt")
-            self._genders = self._gender_rows()
-            self._flags = [(self._meta_rows(key, 1), at_zero, reason) for key, at_zero, reason in _FLAGS]
-        self._data.clear()  # what is needed of the arrays was taken over, as float32 and without empty columns
-        source = str(self._misc.get(f"{self._model}_source", self._misc.get("smplx_source", "")))
-        # The documentation misspells its own literal as nerual_annot.
-        known = {"neural_annot": "neuralannot", "nerual_annot": "neuralannot", "eft": "eft"}
-        self.label_origin = "" if self._model is None else known.get(source, "fit")
-
-    def image_path(self, row: int) -> str:
-        """The picture of a row, relative to the root; `..` is left for the path check of whoever opens it."""
-        return self._paths[row].removeprefix(self._prefix).lstrip("/")
-
-    def person(self, row: int, provenance: Provenance) -> Annotation | Reject:
-        """The person of a row."""
-        reason = self._refusal(row)
-        if reason is not None:
-            return Reject(reason=reason, provenance=provenance, detail="the file's own meta says so")
-        width, height = self._size
-        size = None
-        if width is not None and height is not None:
-            try:
-                size = size_px({"width": width[row, 0], "height": height[row, 0]})
-            except MalformedRecord as error:
-                return Reject(reason="malformed", provenance=provenance, detail=f"meta: {error}")
-        points2d = None if self._points2d is None else self._points2d.row(row)
-        points3d = None if self._points3d is None else self._points3d.row(row)
-        person, left, right, face = (
-            NO_BOX if boxes is None else box(boxes[row, :4], boxes[row, 4]) for boxes in self._boxes
-        )
-        body = None
-        if self._bodies is not None:
-            body = self._bodies.row(row, self._genders[row], is_transl_metric=self._is_metric())
-        if not is_plausible(person, points2d, size):
-            person = NO_BOX
-        return Annotation(
-            provenance=provenance,
-            image=ImageSource(path=provenance.image_path, orientation=1),
-            camera=self._camera(row),
-            boxes=Boxes(
-                person_xywh_px=person,
-                left_hand_xywh_px=left,
-                right_hand_xywh_px=right,
-                face_xywh_px=face,
-                person_origin="dataset" if person[4] > 0 else "none",
-            ),
-            body=body,
-            keypoints2d=() if points2d is None else (points2d,),
-            keypoints3d=points3d if points3d is not None and _is_in_front(points3d.values) else None,
-            image_size_px=size,
-        )
+            for block in npz_blocks(self.path, key):
+                if len(block) and left:
+                    yield change(block[:left])
+                left -= len(block[:left])
+            if left > 0:
+                raise MalformedRecord(f"field {key!r}: expected {self.num_rows} rows, found {self.num_rows - left}")
 
     def _dictionary(self, key: str) -> dict[str, Any]:
-        """A 0-d object array with a dictionary inside; empty when the key is missing or holds something else."""
-        value = self._data.get(key)
-        inside = value.item() if value is not None and value.size == 1 else None
-        return inside if isinstance(inside, dict) else {}
+        return _dictionary(load_npz(self.path, [key])[key])
 
-    def _meta_rows(self, key: str, width: int) -> Floats | None:
-        """A meta entry as (N, width); None when it is missing or was declared and never filled (MSCOCO)."""
-        value = self._meta.get(key)
-        if not is_listing(value) or len(value) != len(self._paths):
+    def _model(self, model: BodyKind) -> dict[str, Block]:
+        with concerns_file(self.path):
+            given = self._dictionary(model)
+            flat = (
+                {} if given.get("flat_hand_mean") is None else {"flat": np.array(self._says("flat_hand_mean", given))}
+            )
+            columns = body_columns(model, given, self.num_rows, may_be_longer=self.facts.may_end_early)
+        return {f"body.{key}": values for key, values in columns.items()} | flat
+
+    def _meta(self) -> dict[str, Block]:
+        """The entries of meta that have a row a person; some were declared and never filled (MSCOCO)."""
+        found: dict[str, Block] = {}
+        given = self._dictionary("meta")
+        with concerns_file(self.path):
+            for key in _META:
+                value = self._rows_of(given.get(key))
+                if value is None:
+                    continue
+                rows = float32(value, f"meta.{key}")
+                if not rows.size:
+                    raise MalformedRecord.of(f"meta.{key}", "a number a row", value)
+                found[f"meta.{key}"] = rows.reshape(len(rows), -1)
+            gender = given.get("gender")
+            if isinstance(gender, str):
+                gender = [gender] * self.num_rows
+            if gender is not None and not is_listing(gender):
+                raise MalformedRecord.of("meta.gender", "text or a list", gender)
+            if (texts := self._rows_of(gender)) is not None:
+                found["meta.gender"] = _texts(np.asarray(texts, object))
+        return found
+
+    def _rows_of(self, value: Any) -> Any:
+        """A list with one entry a row; None where it is something else."""
+        if not is_listing(value):
             return None
-        rows = shaped(value, f"meta.{key}", len(value), -1)
-        if not rows.shape[1]:
-            raise MalformedRecord.of(f"meta.{key}", "a number a row", value)
-        return rows if rows.shape[1] == width else np.broadcast_to(rows[:, :1], (len(rows), width))
+        if self.facts.may_end_early and len(value) > self.num_rows:
+            return value[: self.num_rows]
+        return value if len(value) == self.num_rows else None
 
-    def _camera_rows(self, *names: str) -> Floats | None:
-        """(N, 2) per row from meta, else one constant from misc."""
-        for name in names:
-            rows = self._meta_rows(name, 2)
-            if rows is not None:
-                return rows
-            if self._misc.get(name) is not None:
-                constant = numbers(self._misc[name], f"misc.{name}").ravel()
-                if len(constant) in (1, 2):
-                    return np.broadcast_to(constant, (len(self._paths), 2))
-        return None
+    def _cam_param(self) -> dict[str, Block]:
+        """fx, fy, cx, cy of a camera a row (MuCo's converter), where that is what the file has."""
+        given = load_npz(self.path, ["cam_param"])["cam_param"]
+        cameras = given.tolist() if given.ndim == 1 else None
+        if cameras is None or len(cameras) != self.num_rows or not all(isinstance(one, dict) for one in cameras):
+            return {}
+        with concerns_file(self.path):
+            intrinsics = float32(np.array([one.get("K") for one in cameras]), "cam_param.K")
+            if intrinsics.shape[1:] not in ((3, 3), (4, 4)):
+                raise MalformedRecord(f"field 'cam_param.K': expected 3 x 3, found {intrinsics.shape[1:]}")
+        return {"cam_param": intrinsics[:, [0, 1, 0, 1], [0, 1, 2, 2]]}
 
-    def _camera(self, row: int) -> Camera:
-        if self._focal is None or self._principal is None:
-            return Camera()
-        return pinhole(self._focal[row], self._principal[row], is_calibrated=self._is_metric())
+    def _origin(self, model: BodyKind | None) -> LabelOrigin | str:
+        if model is None:
+            return ""
+        source = str(self.misc.get(f"{model}_source", self.misc.get("smplx_source", "")))
+        tokens = self.path.stem.lower().split("_")
+        named = next((_TOKENS[token] for token in tokens if token in _TOKENS), self.facts.origin)
+        return _ORIGINS.get(source, named)
 
-    def _is_metric(self) -> bool:
-        guessed = str(self._misc.get("cam_param_type")) in ("predicted_camera", "eft_camera")
-        return self.label_origin not in ("neuralannot", "eft") and not guessed
-
-    def _box_rows(self, key: str, scales: tuple[str, ...]) -> Floats | None:
-        """(N, 5) boxes without the padding that misc declares; files of four columns have no confidence."""
-        if key not in self._data:
-            return None
-        rows = shaped(self._data[key], key, len(self._paths), -1)
-        if rows.shape[1] not in (4, 5):
-            raise MalformedRecord(f"field {key!r}: expected 4 or 5 columns, found {rows.shape[1]}")
-        if rows.shape[1] == 4:
-            rows = np.column_stack([rows, np.ones(len(rows))])
-        padding = next((number(self._misc, scale) for scale in scales if scale in self._misc), 1.0)
-        return scaled(rows, 1 / padding) if padding > 0 else rows
-
-    def _read_bodies(self, model: BodyKind) -> Bodies:
-        given = self._dictionary(model)
-        flat = _says(self._misc, "flat_hand_mean")
+    def _bodies(self, model: BodyKind, columns: dict[str, Block], *, is_metric: bool) -> Bodies:
+        given = {key.removeprefix("body."): values for key, values in columns.items() if key.startswith("body.")}
+        flat = self._says("flat_hand_mean", self.misc)
         if flat is None:
-            flat = _says(given, "flat_hand_mean")
-        parts = {"left": "lefthand_valid", "right": "righthand_valid", "face": "face_valid"}
+            flat = bool(columns["flat"]) if "flat" in columns else self.facts.are_hands_flat
+        is_body_alone = not np.isin(given["parts"], ("left_hand_pose", "right_hand_pose")).any()
+        unknown = UNKNOWN_JOINTS if self.origin == "neuralannot" and is_body_alone else ()
+        if self.cameras.transl_m is not None and "transl" not in given:
+            given["transl"] = self.cameras.transl_m
         return read_bodies(
             model,
             given,
-            len(self._paths),
-            {part: self._meta_rows(key, 1) for part, key in parts.items()},
-            are_hands_flat="gta" in self._names if flat is None else flat,
+            {
+                "left": self.meta.get("lefthand_valid"),
+                "right": self.meta.get("righthand_valid"),
+                "face": self.meta.get("face_valid"),
+            },
+            are_hands_flat=flat,
+            is_transl_metric=is_metric and self.facts.is_metric,
+            unknown_joints=(*self.facts.unknown_joints, *unknown),
         )
 
-    def _gender_rows(self) -> list[Gender | None]:
-        """The gender of each row, None where the file says none; a text alone counts for all rows."""
-        count, given = len(self._paths), self._meta.get("gender")
-        if given is None or "bedlam" in self._names:
-            return [None] * count
-        if isinstance(given, str):
-            given = [given] * count
-        if not is_listing(given):
-            raise MalformedRecord.of("meta.gender", "text or a list", given)
-        return [_GENDERS.get(str(value).lower()) for value in given] if len(given) == count else [None] * count
+    def _sizes(self) -> Array | None:
+        if "width" in self.meta and "height" in self.meta:
+            return np.concatenate([self.meta["width"][:, :1], self.meta["height"][:, :1]], axis=1)
+        size: Any = self.facts.size_px
+        if size is None and self.facts.is_size_in_misc and self.misc.get("image_size") is not None:
+            size = numbers(self.misc["image_size"], "misc.image_size").ravel()
+            if len(size) != 2:
+                raise MalformedRecord.of("misc.image_size", "width and height", self.misc["image_size"])
+        return None if size is None else np.broadcast_to(np.asarray(size, np.float32), (self.num_rows, 2))
 
-    def _points(self, key: str, columns: int) -> Points | None:
-        """The points under a key; exact when they were made from the very body that is in the file."""
-        if key not in self._data:
+    def padding(self, key: str) -> float:
+        """By how much the boxes under a key are larger than what they are around, as misc declares."""
+        scales = ("bbox_body_scale", "bbox_scale")
+        if key != BOXES[0]:
+            scales = ("bbox_face_scale" if key == BOXES[3] else "bbox_hand_scale", "bbox_facehand_scale")
+        with concerns_file(self.path):
+            given = next((numbers(self.misc[scale], f"misc.{scale}") for scale in scales if scale in self.misc), None)
+            if given is None:
+                return self.facts.box_padding if key == BOXES[0] else 1.0
+            if given.size != 1 or not np.isfinite(given).all():
+                raise MalformedRecord.of("misc", "a box scale", given)
+        return float(given.ravel()[0])
+
+    def gender(self, row: int) -> Gender | None:
+        """The gender of a row's body model; None where the file says none, or another one."""
+        if self.genders is None or not self.facts.is_gender_of_model:
             return None
-        is_made_from_body = self._model is not None and key.endswith(f"_{self._model}")
-        is_refit = self._bodies is not None and "betas_neutral" in self._bodies.params
-        has_foreign_shape = "agora" in self._names or (is_refit and "gender" not in self._meta)
-        return read_points(
-            self._data,
-            key,
-            columns,
-            len(self._paths),
-            origin="measured" if columns == 4 else "projected" if is_made_from_body else "annotated",
-            is_exact=is_made_from_body and not has_foreign_shape,
-        )
+        return _GENDERS.get(str(self.genders[row]).lower())
 
-    def _refusal(self, row: int) -> str | None:
-        """Why the file itself calls a row unusable: a flag of meta that must not be, or must be, zero."""
-        for rows, refused_when_zero, reason in self._flags:
-            if rows is not None and (rows[row, 0] == 0) == refused_when_zero:
-                return reason
-        return None
+    @staticmethod
+    def _says(key: str, given: dict[str, Any]) -> bool | None:
+        """Whether a flag is set, for all rows or for one; None when it is missing or was declared and never filled."""
+        value = given.get(key)
+        return None if value is None else bool(np.any(numbers(value, key)))
 
 
-def foreign_prefix(paths: list[str], root: Path, config: str) -> str:
-    """What must be cut from absolute image paths: the part that belongs to the machine that wrote them.
+def num_people(header: Any, facts: HumanDataSet, path: Path) -> int:
+    """Rows of a file: its picture names, but for those behind the last box where a file may have more of them.
 
-    The longest rest that exists under the root counts; without pictures, what follows the component that is the
-    dataset's own name (`config`). Empty when no path is absolute.
+    Raises:
+        RawFileError: the file has no picture names, or not one a row.
     """
-    first = next((path for path in paths if path.startswith("/") or path[1:2] == ":"), None)
-    if first is None:
-        return ""
-    parts = PurePosixPath(first).parts
-    for start in range(1, len(parts)):
-        rest = "/".join(parts[start:])
-        # os.path.isfile takes names that no file can have for missing; Path.is_file raises for some.
-        if ".." not in parts and first.endswith(rest) and os.path.isfile(root / rest):  # noqa: PTH113
-            return first.removesuffix(rest)
-    if f"/{config}/" in first and config in parts[1:-1]:
-        return first[: first.index(f"/{config}/") + len(config) + 2]
-    return parts[0]
+    with concerns_file(path):
+        if "image_path" not in header:
+            raise MalformedRecord(f"field 'image_path': expected, found {', '.join(sorted(header)[:20])}")
+        shape = header["image_path"][0]
+        num_rows = shape[0] if len(shape) == 1 or shape[1:] == (1,) else 0
+        if not num_rows:
+            raise MalformedRecord(f"field 'image_path': expected one path a row, found shape {shape}")
+    boxes = header[BOXES[0]][0] if BOXES[0] in header else ()
+    return min(num_rows, boxes[0]) if facts.may_end_early and boxes else num_rows
 
 
-def is_plausible(person_box: Array, points: NamedPoints | None, size_px: tuple[int, int] | None) -> bool:
-    """Whether a box can be the person's: not absurdly thin, in the picture, around at least half of the points."""
-    x, y, width, height, confidence = map(float, person_box)
-    if confidence <= 0 or max(width / height, height / width) > MAX_BOX_ASPECT or x + width <= 0 or y + height <= 0:
-        return False
-    if size_px is not None and (x >= size_px[0] or y >= size_px[1]):
-        return False
-    if points is None:
-        return True
-    known = points.values[points.values[:, 2] > 0, :2]
-    if len(known) < MIN_POINTS_FOR_BOX:
-        return True
-    inside = ((known >= (x, y)) & (known <= (x + width, y + height))).all(axis=1)
-    return bool(inside.mean() >= 0.5)
+def _dictionary(value: Any) -> dict[str, Any]:
+    """What a 0-d object array holds; empty when it is missing or no dictionary."""
+    inside = value.item() if value is not None and value.size == 1 else None
+    return inside if isinstance(inside, dict) else {}
 
 
-def _says(given: dict[str, Any], key: str) -> bool | None:
-    """Whether a flag is set, for all rows or for one; None when it is missing or was declared and never filled."""
-    value = given.get(key)
-    return None if value is None else bool(np.any(numbers(value, key)))
+def _texts(block: Block) -> Block:
+    """(n,) texts with forward slashes; "" for None. Blocks of one array of texts have one width."""
+    if block.dtype.kind in "US":
+        width = block.dtype.itemsize // (4 if block.dtype.kind == "U" else 1)
+        return np.char.replace(block.ravel().astype(f"U{width}"), "\\", "/").astype(f"U{width}")
+    texts = ["" if one is None else str(one).replace("\\", "/") for one in block.ravel()]
+    return np.array(texts, np.str_)
 
 
-def _first(keys: tuple[str, ...] | tuple[BodyKind, ...], found: Any) -> str:
-    return next((key for key in keys if key in found), "")
-
-
-def _is_in_front(values: Floats) -> bool:
-    """Whether all known points lie before the camera; points around a pelvis at the origin do not."""
-    depth = values[values[:, 3] > 0, 2]
-    return len(depth) > 0 and bool((depth > 0).all())
+def _box_rows(key: str, block: Block) -> Floats:
+    rows = float32(block, key)
+    rows = rows.reshape(len(rows), -1)
+    if rows.shape[1] not in (4, 5):
+        raise MalformedRecord(f"field {key!r}: expected 4 or 5 columns, found {rows.shape[1]}")
+    return rows if rows.shape[1] == 5 else np.column_stack([rows, np.ones(len(rows), np.float32)])

@@ -11,19 +11,21 @@ T = TypeVar("T")
 
 
 def keep_last(build: Callable[..., T]) -> Callable[..., T]:
-    """Remember the last result of a function of paths, until it is asked for other files or one of them has changed.
+    """Remember the last result of a function of paths and texts, until it is asked for others or a file has changed.
 
     Workers make a new reader for every task, so a reader cannot keep it. Threads wait for the first that builds.
     """
     lock = threading.Lock()
-    kept: dict[tuple[tuple[str, int, int], ...], T] = {}
+    kept: dict[tuple[tuple[str, int, int] | str, ...], T] = {}
 
-    def get(*paths: Path) -> T:
+    def get(*given: Path | str) -> T:
         with lock:
-            stamp = tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths)
+            stamp = tuple(
+                one if isinstance(one, str) else (str(one), one.stat().st_size, one.stat().st_mtime_ns) for one in given
+            )
             if stamp not in kept:
                 kept.clear()  # before the next one is built: two need not fit into memory
-                kept[stamp] = build(*paths)
+                kept[stamp] = build(*given)
             return kept[stamp]
 
     return get
