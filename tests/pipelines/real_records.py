@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 import catalogs
-from harmonize.keypoints import to_smplx
+from harmonize.geometry.cameras import project
+from harmonize.keypoints import SMPLX_144
 from harmonize.record import Instance
 from harmonize.shards.decode import decode_rgb
 from harmonize.shards.plan import IngestJob, IngestOptions, make_plan
@@ -69,17 +70,30 @@ def offset_px(instance: Instance) -> Floats:
 
 
 def stored_points(instance: Instance, names: tuple[str, ...]) -> Floats:
-    """(K, 3) the labelled points by their names, in pixels of the whole picture."""
-    rows = np.zeros((len(names), 3))
-    for row, name in enumerate(names):
-        at, extra, _ = to_smplx((name,), np.ones((1, 3)))
-        block, index = instance.keypoints.joints2d_px, int(np.argmax(at[:, 2]))
-        if extra:
-            block = instance.keypoints.extra2d_px
-            index = instance.keypoints.extra_names.index(name)
-        rows[row] = block[index]
-    rows[:, :2] += offset_px(instance) * (rows[:, 2:] > 0)
-    return rows
+    """(K, 3) the 2D points by their names, in pixels of the whole picture, with confidence; zeros where unknown."""
+    keypoints = instance.keypoints
+    points = _named(keypoints.joints2d_px, keypoints.extra2d_px, instance, names)
+    points[:, :2] += offset_px(instance) * (points[:, 2:] > 0)
+    return points
+
+
+def stored_joints(instance: Instance, names: tuple[str, ...]) -> Floats:
+    """(K, 3) the 3D joints by their names, in camera metres; zeros where unknown."""
+    keypoints = instance.keypoints
+    return _named(keypoints.joints3d_cam_m, keypoints.extra3d_cam_m, instance, names)[:, :3]
+
+
+def _named(joints: Floats, extra: Floats, instance: Instance, names: tuple[str, ...]) -> Floats:
+    values = {name: value for name, value in zip(SMPLX_144, joints, strict=True) if value[-1] > 0}
+    values |= dict(zip(instance.keypoints.extra_names, extra, strict=False))
+    return np.array([values.get(name, np.zeros(joints.shape[1])) for name in names], float)
+
+
+def reprojection_px(instance: Instance, names: tuple[str, ...]) -> Floats:
+    """Distances of the projected joints of a sample, camera and lens as stored, from its labelled points."""
+    camera, points = instance.camera, stored_points(instance, names)
+    pixels = project(stored_joints(instance, names), camera.focal_px, camera.principal_point_px, camera.distortion)
+    return np.asarray(np.linalg.norm(pixels + offset_px(instance) - points[:, :2], axis=1))
 
 
 def check_points(instance: Instance, names: tuple[str, ...], labelled: Floats) -> int:

@@ -27,19 +27,18 @@ def test_prerelease_points(dataset: str, samples: Path, tmp_path: Path) -> None:
     (sample,) = samples_of(tmp_path / "store")
     with np.load(file) as content:
         mask, points = content["mask"] > 0, content["keypoints2d"][0]
-        assert mask.sum() == num_points
-        keypoints = sample.instance.keypoints
-        kept = (keypoints.joints2d_px[:, 2] > 0).sum() + (keypoints.extra2d_px[:, 2] > 0).sum()
-        assert kept == num_points
-        for name in ("left_knee", "right_wrist"):
-            row = SMPLX_144.index(name)
-            assert keypoints.joints2d_px[row, 2] > 0
-        # The old convention has other rows: points are the same set.
-        found = np.concatenate([keypoints.joints2d_px, keypoints.extra2d_px])
-        found, given = found[found[:, 2] > 0, :2], points[mask, :2]
-        distance = np.linalg.norm(found[:, None] - given, axis=-1)
-        assert max(distance.min(axis=0).max(), distance.min(axis=1).max()) < 1e-3
-    assert keypoints.joints2d_origin == "annotated"
+    assert mask.sum() == num_points
+    # The old convention has other rows: the points are the same set, of which a person may lack some.
+    given = points[mask & (points[:, 2] > 0), :2]
+    keypoints = sample.instance.keypoints
+    found = np.concatenate([keypoints.joints2d_px, keypoints.extra2d_px])
+    found = found[found[:, 2] > 0, :2]
+    assert len(found) == len(given) >= num_points - 2
+    distance = np.linalg.norm(found[:, None] - given, axis=-1)
+    assert max(distance.min(axis=0).max(), distance.min(axis=1).max()) < 1e-3
+    rows = [SMPLX_144.index(name) for name in ("left_knee", "right_knee", "left_wrist", "right_wrist")]
+    assert (keypoints.joints2d_px[rows, 2] > 0).all()
+    assert keypoints.joints2d_origin != "none"
     assert not sample.instance.body.has_body
     assert not sample.instance.image.has_pixels
     assert not sample.instance.provenance.image_path.startswith("/")
