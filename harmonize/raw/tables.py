@@ -26,17 +26,22 @@ def load_lines(path: Path, *, max_bytes: int = MAX_TABLE_BYTES) -> list[str]:
         return text.splitlines()
 
 
-def load_csv(path: Path, *, max_bytes: int = MAX_TABLE_BYTES) -> list[dict[str, str]]:
+def load_csv(path: Path, *, has_end: bool = False, max_bytes: int = MAX_TABLE_BYTES) -> list[dict[str, str]]:
     """The rows of a table with a header, by its names.
 
+    has_end: the last line is known to have an end, so that a file cut inside its last value shows.
+
     Raises:
-        RawFileError: the file is missing, larger than `max_bytes`, no text, has a name twice in its header, or a row
-            with more or fewer values than that.
+        RawFileError: the file is missing, larger than `max_bytes`, no text, has a name twice in its header, a row with
+            more or fewer values than that, or against `has_end` no end.
     """
     path = Path(path)
     checked_size(path, max_bytes)
     with one_error(path, "comma-separated values"):
-        rows = list(csv.reader(path.read_bytes().decode("utf-8-sig").splitlines(), strict=True))
+        text = path.read_bytes().decode("utf-8-sig")
+        if has_end and not text.endswith("\n"):
+            raise Refused("a last line without an end (truncated)")
+        rows = list(csv.reader(text.splitlines(), strict=True))
         header = rows[0] if rows else []
         if len(set(header)) != len(header):
             raise Refused(f"a header that has a name twice: {', '.join(header)}")

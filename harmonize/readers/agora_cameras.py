@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from harmonize.annotation import RigidTransform
-from harmonize.readers.fields import Floats
+from harmonize.readers.unreal import body_to_scene, opencv_m, rotation_x, rotation_y
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +48,6 @@ def scan_to_cam(camera: SceneCamera, position_cm: tuple[float, float, float], ya
     A = Rx(pitch) Ry(-camera yaw) Ry(scan yaw - 90) diag(1, -1, -1), b = Rx(pitch) Ry(-camera yaw) (P - C): the steps of
     agora_evaluation/projection.py as one map. The 90 degrees are the turn of the scans.
     """
-    view = _rotation_x(camera.pitch_deg) @ _rotation_y(-camera.yaw_deg)
-    rotmat = view @ _rotation_y(yaw_deg - 90.0) @ np.diag([1.0, -1.0, -1.0])
-    camera_m = _opencv_m(camera.position_cm) + np.array(camera.ground_offset_m)
-    return RigidTransform(rotmat=rotmat, transl_m=view @ (_opencv_m(position_cm) - camera_m))
-
-
-def _opencv_m(unreal_cm: tuple[float, float, float]) -> Floats:
-    x, y, z = unreal_cm
-    return np.array([y, -z, x]) / 100.0
-
-
-def _rotation_x(degrees: float) -> Floats:
-    c, s = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
-    return np.array([[1.0, 0.0, 0.0], [0.0, c, -s], [0.0, s, c]])
-
-
-def _rotation_y(degrees: float) -> Floats:
-    c, s = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
-    return np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
+    view = rotation_x(camera.pitch_deg) @ rotation_y(-camera.yaw_deg)
+    camera_m = opencv_m(camera.position_cm) + np.array(camera.ground_offset_m)
+    return RigidTransform(rotmat=view @ body_to_scene(yaw_deg), transl_m=view @ (opencv_m(position_cm) - camera_m))
