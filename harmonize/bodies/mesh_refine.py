@@ -18,8 +18,8 @@ from harmonize.bodies.models import BodyBatch, BodyModel, Floats
 from harmonize.bodies.threads import one_thread
 
 _MAX_STEPS = 12
-_SMALLEST_GAIN = 1e-3
-"""Descent ends when a step takes less than this share off the loss."""
+_SMALLEST_GAIN, _SMALL_M = 1e-3, 2e-5
+"""Descent ends when a step takes less than this share off the loss, or vertices are this near: nothing is measured so."""
 
 _SHAPE_PRIOR, _FACE_PRIOR = 1e-4, 1e-3
 """Metres of residual a unit of betas, and of expression, jaw and eyes: they only settle what the mesh leaves open."""
@@ -73,6 +73,6 @@ def _descend(residual: Callable[[Tensor], Tensor], parameters: Tensor) -> Tensor
             damping *= 10
             continue
         gain, parameters, loss, damping = 1 - new_loss / loss, tried, new_loss, damping / 10
-        if gain < _SMALLEST_GAIN:
+        if gain < _SMALLEST_GAIN or loss < len(error) / 3 * _SMALL_M**2:
             break
     return parameters
