@@ -19,7 +19,7 @@ from harmonize.bodies.threads import one_thread
 
 _MAX_STEPS = 12
 _SMALLEST_GAIN, _SMALL_M = 1e-3, 2e-5
-"""Descent ends when a step takes less than this share off the loss, or vertices are this near: nothing is measured so."""
+"""Descent ends when a step takes less than this share off the loss, or vertices are this near."""
 
 _SHAPE_PRIOR, _FACE_PRIOR = 1e-4, 1e-3
 """Metres of residual a unit of betas, and of expression, jaw and eyes: they only settle what the mesh leaves open."""
