@@ -109,6 +109,14 @@ def _shoot(
     write_picture(root / path, np.rot90(shown) if picture in file.lying else shown)
 
 
+def _beside_the_middle(rng: np.random.Generator, models: BodyModels, person: Person, size: tuple[int, int]) -> View:
+    """The person in a crop of EFT that is not centred on them: a mirrored shift then shows."""
+    middle, top, height = size[0] * rng.uniform(0.45, 0.55), 0.14 * size[1], 0.68 * size[1]
+    side = 1.35 * height
+    crop = (middle + side * rng.uniform(0.1, 0.14) * rng.choice((-1, 1)), top + height / 2, side)
+    return eft_view(rng, models, person, (middle, top, height), crop)
+
+
 def _write_plain(path: Path, size: tuple[int, int]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(_plain_picture("PNG" if path.suffix == ".png" else "JPEG", size))
@@ -151,10 +159,7 @@ def _seen(
     if file.view == "virtual":
         return side_by_side(rng, models, people, size)
     if file.view == "eft":
-        return [
-            eft_view(rng, models, person, (size[0] * rng.uniform(0.45, 0.55), size[1] * 0.12, size[1] * 0.72))
-            for person in people
-        ]
+        return [_beside_the_middle(rng, models, person, size) for person in people]
     focal_px = np.array(file.focal_px or 1.2 * max(size) * rng.uniform(0.95, 1.05) * np.array([1.0, 1.002]))
     centre_px = np.array(file.principal_point_px or np.array(size) * rng.uniform(0.49, 0.51, 2))
     camera = StageCamera(
@@ -168,6 +173,7 @@ def _seen(
     near, far = (focal_px[1] * _TALL_M / (share * size[1]) for share in (0.78, 0.62))
     seen = []
     for person, (x, z, yaw) in zip(people, places(rng, camera, len(people), near, far), strict=True):
+        person.pose_aa[0] = rng.uniform(0.06, 0.14, 3) * rng.choice((-1, 1), 3)
         placed = moved(models, stand(models, person, x, z, yaw), camera.rotmat, camera.transl_m)
         seen.append(seen_by(models, placed, camera.focal_px, camera.principal_point_px, np.zeros(4)))
     return seen

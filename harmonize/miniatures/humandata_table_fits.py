@@ -59,6 +59,7 @@ def _talkshow(speaker: str) -> HumanDataFile:
         split="train",
         images=(f"{speaker}/1-00_00_00-00_00_01/212911-00_07_05-00_07_1{len(speaker)}/{{one:06d}}.jpg",),
         num_expression=100,
+        focal_px=(390.0, 390.0),
         is_flat=True,
         has_parts=True,
         points=(
