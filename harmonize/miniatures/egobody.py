@@ -42,10 +42,10 @@ class Recording:
 
 
 RECORDINGS = (
-    Recording("train", "recording_20210907_S02_S01_01", "seminar_g110", ("female", "male"), 1, (1885, 1899)),
+    Recording("train", "recording_20210907_S02_S01_01", "seminar_g110", ("female", "male"), 1, (1885, 2199)),
     Recording("train", "recording_20220225_S27_S26_01", "cab_e", ("female", "male"), 0, (1301, 1310)),
     Recording("val", "recording_20210929_S05_S16_01", "seminar_j716", ("male", "female"), 1, (2200, 2240)),
-    Recording("test", "recording_20211004_S19_S06_01", "foodlab_0312", ("male", "male"), 0, (700, 760)),
+    Recording("test", "recording_20211004_S19_S06_01", "foodlab_0312", ("male", "male"), 0, (700, 1290)),
 )
 
 

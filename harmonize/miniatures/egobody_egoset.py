@@ -53,6 +53,7 @@ _FAULTS = (
 )
 _HINTS = {"singular": "no-camera", "no-line": "no-camera"}
 _UNLISTED = ("dropped", "before", "after")
+_LAP = 11  # frames after which a longer recording comes round to its first
 
 
 @dataclass(slots=True)
@@ -66,15 +67,15 @@ class _Tables:
     valid: dict[str, list[Any]] = field(default_factory=lambda: {"imgname": [], "valid": []})
 
 
-def write_egobody_egoset(root: Path, *, seed: int = 0, people: int = 16, models: BodyModels | None = None) -> Truth:
-    """Writes the layout under root (the folder EgoBody); more good frames of the last recording for more than 16 people
+def write_egobody_egoset(root: Path, *, seed: int = 0, people: int = 15, models: BodyModels | None = None) -> Truth:
+    """Writes the layout under root (the folder EgoBody); more good frames of the last recording for more than 15 people
     in a form."""
     models = models or BodyModels.open("standin")
     rng = np.random.default_rng([seed, 23])
     write_tables(root)
     truth: list[TruePerson] = []
     for number, (recording, faults) in enumerate(zip(RECORDINGS, _FAULTS, strict=True)):
-        more = ("",) * max(0, people - 16) if number == len(RECORDINGS) - 1 else ()
+        more = ("",) * max(0, people - 15) if number == len(RECORDINGS) - 1 else ()
         truth.extend(_record(rng, models, root, recording, _DATES[number], faults + more))
     order = {form: number for number, form in enumerate(FORMS)}
     return Truth("egobody_egoset", tuple(sorted(truth, key=lambda person: order[person.form])))
@@ -103,8 +104,9 @@ def _record(
         frame = {"before": first - 2, "after": last + 1}.get(fault, first + step)
         timestamp = _FIRST_TIMESTAMP + frame * _TICKS_PER_FRAME
         stem = f"{timestamp}_frame_{frame:05d}"
-        camera = seen_from(_head(rng, step, centre), kinect.rotmat, kinect.transl_m)
-        placed = stand(models, posed(person, motion, step), 0.1 * step - 0.3, 0.0, 0.3 - 0.15 * step)
+        lap = step % _LAP
+        camera = seen_from(_head(rng, lap, centre), kinect.rotmat, kinect.transl_m)
+        placed = stand(models, posed(person, motion, lap), 0.1 * lap - 0.3, 0.0, 0.3 - 0.15 * lap)
         fits = fits_of(models, moved(models, placed, kinect.rotmat, kinect.transl_m))
         shown = see(models, fits["smplx"], camera)
         if fault not in ("no-fit", "before", "after"):

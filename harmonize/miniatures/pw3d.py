@@ -87,10 +87,9 @@ def write_pw3d(root: Path, *, seed: int = 0, people: int = 24, models: BodyModel
                 content["annotations"].append({"id": annotation_id, "image_id": image_id} | annotation)
                 truth.append(replace(true, form="json", note=DEFECT if offset.any() else ""))
                 fitted = _fit(models, film, frame, track)
-                if annotation_id == _UNFITTED:
-                    truth.append(_as_fitted(models, true, fitted, has_body=False, is_kept=False, reject_hint="no-fit"))
-                else:
-                    truth.append(_as_fitted(models, true, fitted))
+                has_fit = annotation_id != _UNFITTED
+                truth.append(_as_fitted(models, true, fitted, has_body=has_fit))
+                if has_fit:
                     fits[sequence.split][str(annotation_id)] = smplx_entry(fitted)
                 annotation_id += 1
             image_id += 1
@@ -186,8 +185,8 @@ def _fit(models: BodyModels, film: Film, frame: int, track: int) -> Person:
     return replace(smplx, transl_m=pelvis - rest_pelvis_of(models, smplx))
 
 
-def _as_fitted(models: BodyModels, true: TruePerson, fitted: Person, **stated: Any) -> TruePerson:
-    """A person of the jsons as the fit has them."""
+def _as_fitted(models: BodyModels, true: TruePerson, fitted: Person, *, has_body: bool) -> TruePerson:
+    """A person of the jsons as the fit has them; without a fit, the points of the jsons are left."""
     joints = joints_of(models, fitted)
     return replace(
         true,
@@ -198,5 +197,5 @@ def _as_fitted(models: BodyModels, true: TruePerson, fitted: Person, **stated: A
         joints_cam_m=joints,
         joints_px=project(joints, true.focal_px, true.principal_point_px),
         joint_names=model_of(models, fitted).joint_names,
-        **stated,
+        has_body=has_body,
     )
