@@ -73,7 +73,8 @@ def test_tensors_of_the_transfer_tool_are_a_neutral_smpl_body(tmp_path: Path) ->
     )
     np.testing.assert_array_equal(body.transl_m, params["translation"][0])
     np.testing.assert_array_equal(body.betas, params["betas"][0])
-    assert not (body.has_left_hand or body.has_right_hand or body.has_jaw or body.has_eyes or body.has_expression)
+    parts = (body.has_left_hand, body.has_right_hand, body.has_jaw, body.has_eyes, body.has_expression)
+    assert parts == (False,) * 5
     assert body.neutral_betas is None, "betas of SMPL-X are none of SMPL"
     assert body.to_cam is not None
     assert result.provenance.subject == "10004_w_Amaya_0_0"
