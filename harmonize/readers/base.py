@@ -93,8 +93,10 @@ class Reader(ABC):
         )
 
     def image(self, *candidates: ImageSource) -> ImageSource:
-        """The first candidate whose file is under the root (folder, archive or video, as the user keeps them); where none
-        is, the first, so that what is missing has a name."""
+        """The first candidate whose file is under the root: folder, archive or video, as the user keeps them.
+
+        Where there is none, it is the first candidate, so that what is missing has a name.
+        """
         for candidate in candidates:
             if (self.root / candidate.path).is_file():
                 return candidate
