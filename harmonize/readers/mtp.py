@@ -63,11 +63,21 @@ _POSE = (("global_orient", 1), ("body_pose", 21))
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """How the fit sees its person: the map into the camera, and the camera where the picture's height is known."""
+    """How the fit sees its person: the map into the camera, and camera and fitted mesh where the picture's height
+    is known."""
 
     to_cam: RigidTransform
     camera: Camera
-    centre_px: Floats | None
+    vertices_m: Floats | None
+
+    def centre_px(self) -> Floats | None:
+        """(2,) where in the picture the body is; None where that is not known."""
+        if self.vertices_m is None:
+            return None
+        vertices = self.vertices_m @ self.to_cam.rotmat.T + self.to_cam.transl_m
+        pixels = project(vertices, self.camera.focal_px, self.camera.principal_point_px)
+        seen = pixels[np.isfinite(pixels).all(axis=1)]
+        return seen.mean(axis=0) if len(seen) else None
 
 
 class Mtp(Reader):
@@ -203,7 +213,7 @@ def _files(base: str, stem: str, form: str) -> list[str]:
 
 
 def _view(fit: Mapping[str, Any], size_px: tuple[int, int] | None) -> _View:
-    """The camera of an SMPL-X fit in pixels of the picture, and where in it the body is."""
+    """The camera of an SMPL-X fit in pixels of the picture, and the body in it."""
     to_cam = RigidTransform(rotmat=floats(fit, "camera_rotation", 3, 3), transl_m=floats(fit, "camera_translation", 3))
     if size_px is None:
         return _View(to_cam, Camera(), None)
@@ -214,12 +224,7 @@ def _view(fit: Mapping[str, Any], size_px: tuple[int, int] | None) -> _View:
     focal = np.array([number(fit, f"{prefix}_{axis}") for axis in "xy"])
     scale = size_px[1] / FIT_HEIGHT_PX
     camera = pinhole(focal * scale, centre * scale, is_calibrated=False)
-    if "vertices" not in fit:
-        return _View(to_cam, camera, None)
-    vertices = floats(fit, "vertices", -1, 3) @ to_cam.rotmat.T + to_cam.transl_m
-    pixels = project(vertices, focal * scale, centre * scale)
-    seen = pixels[np.isfinite(pixels).all(axis=1)]
-    return _View(to_cam, camera, seen.mean(axis=0) if len(seen) else None)
+    return _View(to_cam, camera, floats(fit, "vertices", -1, 3) if "vertices" in fit else None)
 
 
 def _points(path: Path, view: _View) -> NamedPoints | None:
@@ -227,7 +232,8 @@ def _points(path: Path, view: _View) -> NamedPoints | None:
     people = people_of(path) if path.is_file() else []
     if len(people) < 2:
         return people[0] if people else None
-    return None if view.centre_px is None else nearest(people, view.centre_px)
+    centre_px = view.centre_px()
+    return None if centre_px is None else nearest(people, centre_px)
 
 
 def _smplx_body(fit: Mapping[str, Any], view: _View, gender: Any) -> RawBody:
