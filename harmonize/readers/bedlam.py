@@ -3,7 +3,7 @@
 Citation: Black, Patel, Tesch, Yang, BEDLAM, CVPR 2023 (arXiv 2306.16940).
 Licence: BEDLAM licence, non-commercial research.
 Access: registration at bedlam.is.tue.mpg.de.
-Counts: 29 render jobs in bedlam_scene_names.csv; 951 100 train people after every fifth (SMPLer-X table as recalled,
+Counts: 30 render jobs in bedlam_scene_names.csv; 951 100 train people after every fifth (SMPLer-X table as recalled,
     unverified).
 Forms: `npz` (all_npz_12_training, 6 frames a second, default), `csv` (the full release: be_seq.csv, camera csv files
     and motions of each job, every frame at 30 a second).

@@ -22,7 +22,8 @@ Known defects:
     - S9 SittingDown 1, Waiting 1 and Greeting are shifted: corrected by -200 mm on the world's x (isarandi/posepile
       src/posepile/ds/h36m/main.py), the fits with them, as they follow the joints; their boxes are not used.
     - The pictures are raw frames, and the parsed release has no lens coefficients: without metadata.xml in the root its
-      camera is a pinhole, off by up to 3 px (5 px at the border); with it, the lens is used in every form.
+      camera is a pinhole, off by up to 3 px (5 px at the border); with it, the lens is used in every form, and puts
+      joints within 0.0001 px of the labels of open-mmlab/mmpose's test data.
     - Sizes differ by camera AND subject (1000 x 1000 or 1000 x 1002): they are those of the json, or of the video.
     - Not every frame has a fit (I2L-MeshNet issue 34): such people keep their joints and have no body.
     - The masks of MySegmentsMat are not read: boxes follow from the joints.

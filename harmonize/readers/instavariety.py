@@ -12,7 +12,7 @@ Units: metres (not metric), radians, pixels of the stored crop (224 x 224, moved
 Hands: absent. SMPL has no fingers, and no face is labelled.
 Gender: neutral SMPL. Betas: 10. Rotations of wrists and ankles are marked as unknown.
 Labels: neuralannot; tracks of OpenPose points, noisy (points of bystanders, mkocabas/VIBE issue 116).
-Units: metres (not metric), radians, pixels of the stored crop (224 x 224, moved and scaled at random by the authors).
+Forms: `neuralannot` (a joblib table and SMPL fits, default), `tfrecord` (the authors' tubes), `vibe` (VIBE's HDF5
     of the same), `tracks` (per-frame OpenPose of the raw videos). tfrecord and tracks also have a test split.
 Known defects:
     - The key of the 2D points in the joblib table is not documented: the column of shape (N, 25, 2 or 3) is taken.

@@ -23,6 +23,7 @@ Known defects:
     - The arrays of the test set name no camera: see `mpi_inf_3dhp_official`. Only frames with valid_frame 1 are kept.
     - mmpose's cameras_train.pkl gives heights of 204 px, a slip in cutting lines: sizes are those of the calibration.
     - Points may lie outside the picture, as projections do: SPIN drops such people, here they are kept.
+    - 2D hips and pelvis lie 1 to 2 px beside their projected 3D joints, the other joints on them (mmpose's test data).
     - Sequences of 12 000 frames were recorded at 50 fps, the others at 25 (inferred, unverified): indices count.
 """
 

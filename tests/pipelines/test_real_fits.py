@@ -1,4 +1,5 @@
-"""Real body parameters: a clip of SHOW (TalkSHOW), a photograph of MTP's kind, and BEHAVE's list and detections.
+"""Real body parameters: a clip of SHOW (TalkSHOW), a photograph of MTP's kind, BEHAVE's detections, a motion
+of BEDLAM.
 
 The licensed body models are not at hand, so no absolute place of a mesh is asserted, but what holds for any model: the
 parameters arrive as they were, in the right frame and unit, and the body stands where and how the picture shows it.
@@ -20,6 +21,7 @@ from harmonize.geometry.rotations import aa_to_rotmat
 from harmonize.keypoints import SMPLX_144, convention
 from harmonize.raw.jsons import load_json
 from harmonize.raw.meshes import load_ply_vertices
+from harmonize.raw.npz import load_npz
 from harmonize.raw.pickles import load_pickle
 from harmonize.readers import open_reader
 from harmonize.record import Instance
@@ -82,21 +84,6 @@ def test_a_clip_of_show(samples: Path, standin: Any, tmp_path: Path) -> None:
         assert 320 < neck[0] < 960
         left, right = pixels_of(instance, "left_shoulder", "right_shoulder")
         assert left[0] > right[0], "he faces the camera"
-
-
-def test_the_lists_of_talkshow_are_those_of_the_card(samples: Path) -> None:
-    from catalogs.cards import card
-
-    lists = load_json(samples / "talkshow/train_val_test.json")
-    counts = {count.split: count.value for count in card("talkshow").counts if count.what == "sequences"}
-    assert {split: len(names) for split, names in lists.items()} == counts
-    speakers = [name.split("/")[0] for names in lists.values() for name in names]
-    assert {speaker: speakers.count(speaker) for speaker in set(speakers)} == {
-        "oliver": 6540,
-        "conan": 5648,
-        "chemistry": 2489,
-        "seth": 2488,
-    }
 
 
 def test_an_mtp_photograph_that_exif_turns(samples: Path, tmp_path: Path) -> None:
@@ -173,7 +160,57 @@ def test_behave_detections_without_a_fit(samples: Path, tmp_path: Path) -> None:
     assert len(names) == 90
     assert [unit.id for unit in open_reader("behave", raw).units("test")] == sorted(names)
     assert ingest("behave", raw, "test", tmp_path / "store") == (0, {"no-fit": 1})
+    assert load_ply_vertices(source / "sequences_like/000000117377/k1.mocap.ply").shape == (6890, 3)
 
 
-def test_meshes_that_other_methods_wrote(samples: Path) -> None:
-    assert load_ply_vertices(samples / "behave/sequences_like/000000117377/k1.mocap.ply").shape == (6890, 3)
+def test_a_motion_of_bedlam(samples: Path, standin: Any, tmp_path: Path) -> None:
+    """The motion is real, as its job and subject are; where body and camera stand is not."""
+    source, raw = samples / "bedlam", tmp_path / "raw"
+    job, subject = "20221013_3_250_batch01hand_static_bigOffice", "rp_aaron_posed_002"
+    assert job in (source / "csv/bedlam_scene_names.csv").read_text(encoding="utf-8")
+    motion_name = load_json(source / "csv/whitelist_animations.json")[subject][0]
+    path = raw / "neutral_ground_truth_motioninfo" / subject / motion_name / "motion_seq.npz"
+    place(source / "motion/smplx_animation.npz", path)
+    sequence, num_frames = "seq_000000", 126
+    scene = [
+        "Index,Type,Body,X,Y,Z,Yaw,Pitch,Roll,Comment",
+        f"0,Group,,0,0,0,0,0,0,sequence_name={sequence};frames={num_frames}",
+        f"1,Body,{subject}_{motion_name},0,0,0,90,0,0,start_frame=0;texture_body=none",
+    ]
+    shots = ["name,x,y,z,yaw,pitch,roll,focal_length,sensor_width,sensor_height,hfov"]
+    shots += [f"{sequence}_{frame:04d}.png,-600,0,120,0,0,0,30,36,20.25,61.9" for frame in range(num_frames)]
+    for file, lines in (("be_seq.csv", scene), (f"ground_truth/camera/{sequence}_camera.csv", shots)):
+        (raw / job / file).parent.mkdir(parents=True, exist_ok=True)
+        (raw / job / file).write_text("\n".join(lines) + "\n")
+    found = ingest("bedlam", raw, "train", tmp_path / "store", form="csv", images="none")
+    assert found == (num_frames, {})
+    motion = load_npz(path)
+    kept = samples_of(tmp_path / "store")
+    kept.sort(key=lambda sample: sample.instance.provenance.frame)
+    rest_pelvis = standin.get("smplx", "neutral").rest_pelvis_m(motion["betas"][None])[0]
+    pelvis = np.array([sample.instance.keypoints.joints3d_cam_m[0, :3] for sample in kept])
+    # One rigid map for all frames: distances in the camera are those of the motion.
+    moved = np.linalg.norm(pelvis - pelvis[0], axis=1)
+    np.testing.assert_allclose(moved, np.linalg.norm(motion["trans"] - motion["trans"][0], axis=1), atol=1e-4)
+    # The motion's y points up: its height over the ground is the scene's, 120 cm below the camera.
+    height = 1.2 - pelvis[:, 1]
+    np.testing.assert_allclose(height, motion["trans"][:, 1] + rest_pelvis[1], atol=1e-4)
+    for row, sample in enumerate(kept):
+        body = sample.instance.body
+        pose = motion["poses"][row].reshape(55, 3)
+        for stored, given in (
+            (body.body_pose_aa, pose[1:22]),
+            (body.left_hand_pose_aa, pose[25:40]),
+            (body.right_hand_pose_aa, pose[40:55]),
+        ):
+            np.testing.assert_allclose(aa_to_rotmat(stored), aa_to_rotmat(given), atol=1e-5)
+        assert not body.jaw_pose_aa.any()
+        assert not body.leye_pose_aa.any()
+        head, feet = pixels_of(sample.instance, "head", "left_foot")
+        assert head[1] < feet[1] - 50
+    # Between frames everything turns with the body: R_i = R R(pose_i) for one R.
+    turns = [
+        aa_to_rotmat(sample.instance.body.global_orient_aa.astype(float)) @ aa_to_rotmat(motion["poses"][row, :3]).T
+        for row, sample in enumerate(kept)
+    ]
+    assert np.ptp(turns, axis=0).max() < 1e-5
