@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -27,6 +28,7 @@ from harmonize.annotation import Annotation, Reject
 from harmonize.convert import convert
 from harmonize.errors import RawFileError, RawLayoutError
 from harmonize.gate import Limits, check
+from harmonize.raw.joblibs import load_joblib
 from harmonize.raw.mat import load_mat
 from harmonize.raw.paths import safe_join
 from harmonize.raw.pickles import load_pickle
@@ -96,7 +98,7 @@ def annotation_files(root: Path, name: str, form: str) -> list[str]:
     files = sorted({file for split in reader.splits for unit in reader.units(split) for file in unit.files})
     first: dict[str, str] = {}
     for file in files:
-        first.setdefault(Path(file).parts[0] if file.startswith("smplx_gt") else file, file)
+        first.setdefault(Path(file).parts[0] if file.startswith(("smplx_gt", "smpl_gt")) else file, file)
     return list(first.values())
 
 
@@ -112,6 +114,8 @@ def test_every_annotation_file_cut_anywhere(name: str, form: str, copy_of: CopyO
     root = copy_of(name, form)
     for file in annotation_files(root, name, form):
         path = root / file
+        if path.name.startswith("insta_variety_") and path.suffix == ".txt":
+            continue  # a list of names: a shorter one is a list too
         whole = path.read_bytes()
         for share in (0.0, 0.02, 0.3, 0.7, 0.999):
             replace(path, whole[: min(int(len(whole) * share), len(whole) - 3)])
@@ -190,7 +194,9 @@ def load(path: Path) -> Any:
         return load_mat(path)
     if path.suffix == ".npy":
         return np.load(path, allow_pickle=True).item()
-    if path.suffix == ".smc":
+    if path.suffix == ".pt":
+        return load_joblib(path)
+    if path.suffix in (".h5", ".smc"):
         with h5py.File(path) as file:
             return groups(file)
     with np.load(path, allow_pickle=True) as file:
@@ -221,7 +227,11 @@ def save(path: Path, value: Any) -> None:
         file = BytesIO()
         np.save(file, np.array(value, object))
         replace(path, file.getvalue())
-    elif path.suffix == ".smc":
+    elif path.suffix == ".pt":
+        file = BytesIO()
+        joblib.dump(value, file)
+        replace(path, file.getvalue())
+    elif path.suffix in (".h5", ".smc"):
         file = BytesIO()
         with h5py.File(file, "w") as tree:
             write_groups(tree, value)
@@ -286,7 +296,9 @@ IMAR = ("chi3d", "fit3d", "humansc3d")
 DNA = ("dna_rendering", "dna_rendering_hires")
 CHANGED = {
     ("agora", "smplx"): ("SMPLX/train_0_withjv.pkl", "smplx_gt/*adults*/*.pkl"),
+    ("agora", "smpl"): ("SMPL/train_0_withjv.pkl", "smpl_gt/*adults*/*.pkl"),
     ("crowdpose", "neuralannot"): ("**/crowdpose_train.json", "**/CrowdPose_train*.json"),
+    ("bedlam", "csv"): ("neutral_ground_truth*/*/*/motion_seq.npz",),
     ("bedlam", "npz"): ("all_npz_12_training/20221011*.npz",),
     **{
         (name, "smplx"): ("train/*/smplx/*.json", "train/*/joints3d_25/*.json", "train/*/camera_parameters/*/*.json")
@@ -317,6 +329,33 @@ CHANGED = {
         ("egobody_mvset", form): (f"{form}_interactee_train/*/*/results/*/000.pkl", "kinect_cam_params/*/Color.json")
         for form in ("smplx", "smpl")
     },
+    **{
+        ("h36m", form): (
+            "annotations/*subject1_data.json",
+            f"annotations/*subject1_{model}_*.json",
+            "annotations/*subject1_camera.json",
+            "annotations/*subject1_joint_3d.json",
+        )
+        for form, model in (("neuralannot", "SMPLX"), ("neuralannot_smpl", "SMPL"))
+    },
+    **{
+        ("mpi_inf_3dhp", form): (
+            "**/MPI-INF-3DHP_1k.json",
+            f"**/MPI-INF-3DHP_{model}_*.json",
+            "**/*camera_1k.json",
+            "**/*joint_3d.json",
+        )
+        for form, model in (("neuralannot", "SMPLX"), ("neuralannot_smpl", "SMPL"))
+    },
+    ("mpi_inf_3dhp", "official"): ("S1/Seq1/annot.mat",),
+    ("mtp", "smplx"): ("**/smplx/params/*/*.pkl", "**/keypoints/openpose/*/*.json", "**/subject_meta.json"),
+    ("mtp", "smpl"): ("**/smpl/params/*/*.pkl",),
+    ("instavariety", "neuralannot"): ("**/*_db.pt", "**/*NeuralAnnot.json"),
+    ("instavariety", "vibe"): ("insta_train_db.h5",),
+    ("instavariety", "tracks"): ("InstaVariety_tracks/*/*/*/*.json",),
+    ("spec", "npz"): ("spec-syn/annotations/train.npz", "spec-mtp/annotations/test.npz"),
+    ("ssp3d", "npz"): ("labels.npz",),
+    ("up3d", "pkl"): ("*_body.pkl",),
     ("gta_human2", "release"): ("annotations/*/*.npz",),
     ("gta_human2", "internal"): ("annotations_*/*.npz",),
     ("lspet", "eft"): ("**/LSPet_train*.json",),
@@ -335,6 +374,7 @@ CHANGED = {
     ("mscoco", "neuralannot"): ("annotations/MSCOCO*.json", "annotations/coco_wholebody_train*.json"),
     ("pw3d", "pickle"): ("sequenceFiles/validation/*.pkl",),
     ("pw3d", "json"): ("3DPW_validation.json",),
+    ("pw3d", "neuralannot"): ("3DPW_validation.json", "3DPW_validation_SMPLX*.json"),
     ("synbody", "smplx"): ("**/smplx/*.npz",),
     ("synbody", "smpl"): ("**/smpl/*.npz",),
     ("synbody", "internal"): ("**/*_noBUG/*.npz",),
@@ -342,17 +382,22 @@ CHANGED = {
     ("ubody", "json"): ("annotations/Interview/keypoint*.json", "annotations/Interview/smplx*.json"),
 }
 """One file of each kind; of HumanData, the first."""
+SEALED = {("h36m", "cdf"), ("instavariety", "tfrecord")}
+"""Forms of which no file can be taken apart and put together again here; the tests of their parsers change values."""
 
 
 def to_change(root: Path, name: str, form: str) -> list[Path]:
+    if (name, form) in SEALED:
+        pytest.skip("its files cannot be written from changed values")
     if form == HUMANDATA:
         return [root / annotation_files(root, name, form)[0]]
     return [next(root.glob(pattern)) for pattern in CHANGED[name, form]]
 
 
-DEPTH = {".json": 4, ".mat": 9, ".npy": 3, ".npz": 2, ".pkl": 3, ".smc": 3}
+DEPTH = {".h5": 1, ".json": 4, ".mat": 9, ".npy": 3, ".npz": 2, ".pkl": 3, ".pt": 2, ".smc": 3}
 CUTTING = {
     ("agora", "smplx"),
+    ("agora", "smpl"),
     ("egobody_egoset", "smplx"),
     ("egobody_egoset", "smpl"),
     ("lspet", "eft"),
@@ -361,7 +406,9 @@ CUTTING = {
 }
 """Readers that take the last part of a picture's name alone."""
 NAMELESS = {
+    ("bedlam", "csv"),
     ("lspet", "joints"),
+    ("mpi_inf_3dhp", "official"),
     "arctic",
     "behave",
     "egobody_mvset",
@@ -369,8 +416,10 @@ NAMELESS = {
     "prox",
     "rich",
     "gta_human2",
+    "mtp",
     "synbody",
     "talkshow",
+    "up3d",
     *IMAR,
     *DNA,
 }
@@ -467,7 +516,7 @@ def renamed(name: str, form: str, whole: Any, escape: str) -> Any:
         return {"RELEASE": {**whole["RELEASE"], "annolist": images}}
     if "images" in whole and name != "pw3d":
         return {**whole, "images": [{**image, "file_name": escape} for image in whole["images"]]}
-    if form == "json":
+    if "images" in whole:
         return {**whole, "images": [{**image, "sequence": escape} for image in whole["images"]]}
     if form == "pickle":
         return {**whole, "sequence": escape}
@@ -476,7 +525,9 @@ def renamed(name: str, form: str, whole: Any, escape: str) -> Any:
     if name == "egobody_egoset":  # the frame's number is part of the name
         folder = escape.rpartition("/")[0]
         return {**whole, "imgname": np.array([f"{folder}/{Path(str(path)).name}" for path in whole["imgname"]])}
-    key = "imgname" if name == "bedlam" else "image_path"
+    if form == "tracks":
+        return {**whole, "imloc": escape}
+    key = next(key for key in ("imgname", "fnames", "file_name", "vid_name", "image_path") if key in whole)
     return {**whole, key: np.full(len(whole[key]), escape)}
 
 
