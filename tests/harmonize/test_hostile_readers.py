@@ -528,7 +528,7 @@ def renamed(name: str, form: str, whole: Any, escape: str) -> Any:
     if form == "tracks":
         return {**whole, "imloc": escape}
     key = next(key for key in ("imgname", "fnames", "file_name", "vid_name", "image_path") if key in whole)
-    return {**whole, key: np.full(len(whole[key]), escape)}
+    return {**whole, key: np.full(len(whole[key]), escape.encode() if form == "vibe" else escape)}
 
 
 @pytest.mark.parametrize(("name", "form"), FORMS)
