@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from real_records import Floats, check_pixels, check_points, ingest, place, samples_of, stored_points
 from scipy.io import savemat
 
+from harmonize.annotation import Annotation
 from harmonize.keypoints import convention
+from harmonize.readers import open_reader
 from harmonize.record import Instance
 
 OCHUMAN_FILE = "ochuman_coco_format_test_range_0.00_1.00.json"
@@ -153,16 +156,52 @@ def test_posetrack_people_in_the_official_layout(samples: Path, tmp_path: Path) 
     assert videos == {"012834_mpii_test": 11, "003418_mpii_test": 1}
 
 
-def test_a_ubody_record_without_a_fit_is_a_recorded_reject(samples: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def ubody(samples: Path, tmp_path: Path) -> tuple[Path, dict[str, Any]]:
+    """A raw root with one real person, who has no fit, and the record.
+
+    Of the body, the sample has 133 projections by mmpose in place of the 17 labels, which therefore are missing here.
+    """
     raw = tmp_path / "raw"
+    content = json.loads((samples / "ubody/annotations/ubody3d_train_sample.json").read_bytes())
+    (record,) = content["annotations"]
     scene = raw / "annotations" / "Magic_show"
     scene.mkdir(parents=True)
-    content = json.loads((samples / "ubody/annotations/ubody3d_train_sample.json").read_bytes())
-    for record in content["annotations"]:  # the sample merges the release's two files: back to 17 x, y, v triples
-        points = np.column_stack([record["keypoints"], record["keypoints_valid"]])[:17]
-        record["keypoints"] = points.ravel().tolist()
-    (scene / "keypoint_annotation.json").write_text(json.dumps(content))
+    people = [record | {"keypoints": [0] * 51}]
+    (scene / "keypoint_annotation.json").write_text(json.dumps(content | {"annotations": people}))
     (scene / "smplx_annotation.json").write_text("{}")
     (raw / "splits").mkdir()
     np.save(raw / "splits" / "intra_scene_test_list.npy", np.array(["Magic_show_S2"]))
-    assert ingest("ubody", raw, "train", tmp_path / "store", images="none") == (0, {"no-fit": 1})
+    return raw, record
+
+
+def test_a_ubody_record_without_a_fit_is_a_recorded_reject(ubody: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    assert ingest("ubody", ubody[0], "train", tmp_path / "store", images="none") == (0, {"no-fit": 1})
+
+
+def test_a_ubody_record_keeps_camera_face_and_hands(ubody: tuple[Path, dict[str, Any]]) -> None:
+    """A body of zeros lets the record pass; what else it says is real."""
+    raw, record = ubody
+    sizes = {"root_pose": 3, "body_pose": 63, "jaw_pose": 3, "lhand_pose": 45, "rhand_pose": 45}
+    params = {key: [0.0] * size for key, size in (sizes | {"shape": 10, "expr": 10, "trans": 3}).items()}
+    fit = {"smplx_param": params, "cam_param": record["camera_param"]}
+    (raw / "annotations/Magic_show/smplx_annotation.json").write_text(json.dumps({str(record["id"]): fit}))
+    reader = open_reader("ubody", raw)
+    (unit,) = reader.units("train")
+    (person,) = reader.read("train", unit)
+    assert isinstance(person, Annotation)
+    assert person.image.path == "images/Magic_show/Magic_show_S1_Trim1/Magic_show_S1_Trim1/000016.png"
+    assert person.image_size_px == (1280, 720)
+    np.testing.assert_allclose(person.camera.focal_px, 34553.9, atol=0.1)
+    np.testing.assert_allclose(person.camera.principal_point_px, record["camera_param"]["princpt"], atol=1e-3)
+    np.testing.assert_allclose(person.boxes.person_xywh_px[:4], record["bbox"], atol=1e-3)
+    (points,) = person.keypoints2d
+    parts = {"face_kpts": slice(23, 91), "lefthand_kpts": slice(91, 112), "righthand_kpts": slice(112, 133)}
+    for key, rows in parts.items():
+        given, found = np.array(record[key]).reshape(-1, 3), points.values[rows]
+        inside = ((given[:, :2] >= 0) & (given[:, :2] < person.image_size_px)).all(axis=1)
+        assert inside.any()
+        np.testing.assert_allclose(found[:, :2], given[:, :2], atol=1e-3)
+        np.testing.assert_array_equal(found[:, 2] > 0, inside & (given[:, 2] > 0))
+    # mmpose's third column of keypoints_3d is no depth in the frame of the first two, which are pixels.
+    np.testing.assert_array_equal(np.array(record["keypoints_3d"])[:, :2], record["keypoints"])
