@@ -204,6 +204,8 @@ def finalise(plan: Plan, job: IngestJob) -> tuple[str, ...]:
             fix="the reader must give each person of a picture its own `person`; please report this",
             sample=key,
         )
+    if not job.folder.is_dir():
+        return ()  # a split without a single unit
     found = {split_file_name(path.name) for path in job.folder.iterdir()} - {None}
     stale = sorted({item[0] for item in found if item is not None} - set(names))
     removed = [name for name in stale if _is_of(name, plan)]
