@@ -79,11 +79,15 @@ class Count(_Part):
 
 
 class Split(_Part):
-    """`name` is what `ehps ingest --split` takes, `role` what it is for, `files` where it lies."""
+    """`name` is what `ehps ingest --split` takes, `role` what it is for, `files` where it lies in the official layout.
+
+    `forms` are those that have it; none given: every form.
+    """
 
     name: Word
     role: Literal["train", "validation", "test"]
     files: Text
+    forms: Many[Word] = ()
 
 
 class Contents(_Part):
@@ -181,7 +185,7 @@ class Subsampling(_Part):
 
 
 class Card(_Part):
-    """All that is known of one dataset. `forms[0]` is the default annotation form, `splits[0]` the default split.
+    """All that is known of one dataset. `forms[0]` is the default annotation form, whose first split is the default.
 
     `meant_for` is what its authors made it for, whatever others do with it. `gate` overrides single limits of
     `harmonize.gate.Limits`, by name.
@@ -222,11 +226,14 @@ class Card(_Part):
         for count in self.counts:
             if count.split not in known_splits:
                 raise ValueError(f"counts: expected a split of {sorted(known_splits)}, found {count.split!r}")
-        for entry in self.root:
-            if unknown := set(entry.forms) - known_forms:
-                raise ValueError(
-                    f"root: {entry.path}: expected forms of {sorted(known_forms)}, found {sorted(unknown)}"
-                )
+        stated = {f"root: {entry.path}": entry.forms for entry in self.root}
+        stated |= {f"splits: {split.name}": split.forms for split in self.splits}
+        for what, forms in stated.items():
+            if unknown := set(forms) - known_forms:
+                raise ValueError(f"{what}: expected forms of {sorted(known_forms)}, found {sorted(unknown)}")
+        for form in self.forms:
+            if not self.splits_of(form.name):
+                raise ValueError(f"splits: expected one of the form {form.name!r}, found none")
         if any(overlap.dataset == self.name for overlap in self.overlaps):
             raise ValueError("overlaps: a dataset cannot overlap with itself")
         return self
@@ -234,6 +241,10 @@ class Card(_Part):
     @property
     def default_form(self) -> str:
         return self.forms[0].name
+
+    def splits_of(self, form: str) -> tuple[Split, ...]:
+        """The splits of an annotation form."""
+        return tuple(split for split in self.splits if not split.forms or form in split.forms)
 
 
 def parse_card(text: str, path: str) -> Card:

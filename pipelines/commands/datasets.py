@@ -50,9 +50,9 @@ def _page(card: Card) -> Iterator[str]:
     yield from ("", "The raw root holds:")
     for entry in card.root:
         need = "needed" if entry.is_required else "optional"
-        forms = f", form {' or '.join(entry.forms)}" if entry.forms else ""
-        yield f"  {entry.path}  ({need}{forms}): {entry.holds}"
-    yield from ("", "Splits: " + "; ".join(f"{split.name} ({split.files})" for split in card.splits))
+        yield f"  {entry.path}  ({need}{_of_forms(entry.forms)}): {entry.holds}"
+    splits = (f"{split.name} ({split.files}{_of_forms(split.forms)})" for split in card.splits)
+    yield from ("", "Splits: " + "; ".join(splits))
     yield "Forms:  " + "; ".join(f"{form.name} ({form.detail})" for form in card.forms)
     yield f"Labels: {', '.join(card.labels.origins)}. {card.labels.detail}"
     if card.counts:
@@ -64,4 +64,11 @@ def _page(card: Card) -> Iterator[str]:
         yield from ("", "Known defects:")
     for defect in card.defects:
         yield from (f"  - {defect.what}", f"    {defect.handling}")
-    yield from ("", f"  ehps ingest {card.name} --raw DIR --store DIR --split {card.splits[0].name}")
+    yield from (
+        "",
+        f"  ehps ingest {card.name} --raw DIR --store DIR --split {card.splits_of(card.default_form)[0].name}",
+    )
+
+
+def _of_forms(forms: tuple[str, ...]) -> str:
+    return f", form {' or '.join(forms)}" if forms else ""
