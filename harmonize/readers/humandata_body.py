@@ -135,7 +135,7 @@ class Bodies:
         neutral = c["betas_neutral"][row, :_NUM_NEUTRAL_BETAS] if "betas_neutral" in c else None
         if neutral is not None and gender is None:
             # Gendered betas of an unknown gender say nothing; their neutral refit does.
-            betas, neutral = neutral, None
+            betas, neutral = c["betas_neutral"][row, :MAX_BETAS], None
         if gender == "female" and kid_weight:
             gender = "neutral"  # AGORA's girls are fitted with the neutral kid model
         return RawBody(

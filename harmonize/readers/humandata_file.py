@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
@@ -82,6 +83,11 @@ class HumanDataFile:
             )
             self.genders = columns.get("meta.gender")
             self.bodies = None if model is None else self._bodies(model, columns, is_metric=not is_guessed)
+            if self.bodies is not None and "betas_neutral" in self.bodies.columns and self.genders is None:
+                # The neutral refit is read, the points are those of the gendered body.
+                self.points2d, self.points3d = (
+                    points and replace(points, is_exact=False) for points in (self.points2d, self.points3d)
+                )
             self.points = [columns.get(points.key) if points else None for points in (self.points2d, self.points3d)]
             self.size_px = self._sizes()
 

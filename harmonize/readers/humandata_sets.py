@@ -299,7 +299,6 @@ SETS: dict[str, HumanDataSet] = {
                 f"pw3d_{token}_[0-9]*.npz",
                 f"pw3d_neural_{token}_*.npz",
                 f"pw3d_{token}*.npz",
-                f"*3dpw_{token}*.npz",
             )
             for split, token in (("train", "train"), ("validation", "val"), ("test", "test"))
         },

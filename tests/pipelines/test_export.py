@@ -17,7 +17,7 @@ from harmonize.convert import Converted, convert
 from harmonize.errors import UsageError
 from harmonize.geometry.cameras import project_with
 from harmonize.keypoints import SMPLX_144
-from harmonize.readers import READERS
+from harmonize.readers import HUMANDATA, open_reader
 from harmonize.shards.read import open_store
 from pipelines.export import export_store
 
@@ -114,9 +114,10 @@ def test_hands_are_relative_to_the_mean_hand(store: Path, exported: Any) -> None
 def test_a_record_survives_the_way_out_and_back(store: Path, exported: Any) -> None:
     out, files = exported
     models, opened = BodyModels.open("standin"), open_store(store)
-    reader = READERS["humandata"](out)
     annotations = [
         item
+        for name in ("mscoco", "pw3d")
+        for reader in (open_reader(name, out, HUMANDATA),)
         for split in reader.splits
         for unit in reader.units(split)
         for item in reader.read(split, unit)
