@@ -52,8 +52,8 @@ from harmonize.shards.write import run_task
 WORKERS = 2
 PEOPLE = 64
 FEWER_PEOPLE = {"egobody_egoset": 16, "ehf": 9}
-"""EgoBody's head-mounted camera walks a step a frame, and would pass the person; each mesh of EHF is fitted, which takes
-half a second."""
+"""EgoBody's head-mounted camera walks a step a frame, and would pass the person; a mesh of EHF is fitted, for half a
+second."""
 MEASURE_S = 0.5
 PICTURED = 32
 """People of a measurement of the whole path, which then lasts a second."""
