@@ -19,7 +19,6 @@ from harmonize.convert_points import BODY_JOINTS, boxes_of, keypoints_of
 from harmonize.evidence import Evidence, measure
 from harmonize.geometry.rotations import (
     MAX_ORTHOGONALITY_ERROR,
-    canonical_aa,
     is_rotation,
     orthogonality_error,
 )
@@ -162,7 +161,7 @@ def _known(raw: RawBody) -> npt.NDArray[np.float32]:
 
 
 def _body(solved: Solved) -> Body:
-    raw, pose = solved.raw, canonical_aa(solved.pose_aa)
+    raw, pose = solved.raw, solved.pose_aa
     betas = np.zeros(10)
     betas[: len(solved.betas)] = solved.betas
     return Body(

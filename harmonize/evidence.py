@@ -67,6 +67,11 @@ def part_of(name: str) -> str:
 
 
 @cache
+def _parts(names: tuple[str, ...]) -> npt.NDArray[np.str_]:
+    return np.array([part_of(name) for name in names])
+
+
+@cache
 def matching_rows(
     names: tuple[str, ...], joint_names: tuple[str, ...]
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
@@ -139,7 +144,7 @@ def _measure2d(
         worst = float(distance[known].max())
         return {"exact_px": worst, "exact_share": worst / diagonal_px}
     found: dict[str, float] = {}
-    parts = np.array([part_of(points.names[i]) for i in at_points])
+    parts = _parts(points.names)[at_points]
     for part in ("body", "left_hand", "right_hand", "face"):
         chosen = known & (parts == part)
         if chosen.sum() < MIN_POINTS:

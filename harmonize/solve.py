@@ -11,6 +11,7 @@ import numpy.typing as npt
 from harmonize.annotation import Annotation, RawBody
 from harmonize.bodies import BodyBatch, BodyModel, BodyModels, NeutralFit, from_meshes, to_neutral
 from harmonize.geometry.frames import change_frame
+from harmonize.geometry.rotations import canonical_aa
 from harmonize.meshes import LEFT_HAND, RIGHT_HAND, absolute_hands
 from harmonize.place import solve_transl
 from harmonize.record import Conversion
@@ -103,9 +104,19 @@ def solve(views: list[Annotation], models: BodyModels, mode: BodyMode) -> list[S
     if first.neutral_betas is not None:
         neutral = np.stack([body.neutral_betas for body in bodies if body.neutral_betas is not None])
     fit = to_neutral(batch, model, models, mode, neutral_betas=neutral)
-    joints = models.get("smplx", "neutral").joints(fit.batch)
-    other_joints = _other_hand_joints(bodies, batch, model)
+    neutral_pose = canonical_aa(fit.batch.pose_aa)
     conversion = _conversion(first, mode)
+    if (
+        conversion == "identity"
+        and betas.shape == fit.batch.betas.shape
+        and not any(b.is_transl_solved for b in bodies)
+    ):
+        joints = source_joints
+    else:
+        joints = models.get("smplx", "neutral").joints(fit.batch)
+    # Exact points show a wrong hand convention by themselves.
+    is_doubtful = any(not points.is_exact for view in views for points in view.keypoints2d)
+    other_joints = _other_hand_joints(bodies, batch, model) if is_doubtful else None
     return [
         Solved(
             raw=body,
@@ -117,7 +128,7 @@ def solve(views: list[Annotation], models: BodyModels, mode: BodyMode) -> list[S
             joint_names=model.joint_names,
             joints_m=joints[i],
             conversion=conversion,
-            **_neutral_row(fit, i),
+            **_neutral_row(fit, neutral_pose, i),
         )
         for i, body in enumerate(bodies)
     ]
@@ -133,7 +144,7 @@ def _solve_meshes(bodies: list[RawBody], models: BodyModels) -> list[Solved]:
         meshes.append(mesh)
     fit = from_meshes(np.stack(meshes), models)
     neutral = models.get("smplx", "neutral")
-    joints = neutral.joints(fit.batch)
+    joints, neutral_pose = neutral.joints(fit.batch), canonical_aa(fit.batch.pose_aa)
     return [
         Solved(
             raw=replace(body, betas=fit.batch.betas[i], expression=_expression_row(fit, i)),
@@ -145,7 +156,7 @@ def _solve_meshes(bodies: list[RawBody], models: BodyModels) -> list[Solved]:
             joint_names=neutral.joint_names,
             joints_m=joints[i],
             conversion="fit",
-            **_neutral_row(fit, i),
+            **_neutral_row(fit, neutral_pose, i),
         )
         for i, body in enumerate(bodies)
     ]
@@ -176,9 +187,9 @@ def _other_hand_joints(bodies: list[RawBody], batch: BodyBatch, model: BodyModel
     return model.joints(replace(batch, pose_aa=pose))
 
 
-def _neutral_row(fit: NeutralFit, i: int) -> dict[str, Any]:
+def _neutral_row(fit: NeutralFit, pose_aa: Floats, i: int) -> dict[str, Any]:
     return {
-        "pose_aa": fit.batch.pose_aa[i],
+        "pose_aa": pose_aa[i],
         "betas": fit.batch.betas[i],
         "neutral_transl_m": fit.batch.transl_m[i],
         "has_betas": bool(fit.has_betas[i]),

@@ -32,6 +32,7 @@ Known defects of the format (all tolerated, none silently; those of one dataset'
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
@@ -111,11 +112,12 @@ class HumanData(Reader):
         def source(row: int) -> tuple[Provenance, ImageSource]:
             stored = pictures.name(row)
             image = pictures.image(stored)
+            folder, name = posixpath.split(stored)
             provenance = Provenance(
                 dataset=self.name,
                 split=split,
-                sequence=str(PurePosixPath(stem, PurePosixPath(stored).parent)),
-                frame=PurePosixPath(stored).stem,
+                sequence=f"{stem}/{folder}" if folder else stem,
+                frame=posixpath.splitext(name)[0],
                 person=str(row),
                 source_file=unit.files[0],
                 source_row=str(row),

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -121,8 +121,9 @@ def index_table(rows: Sequence[Row], vectors: npt.NDArray[np.float32]) -> Any:
         columns.append([None if math.isnan(value) else value for value in values])
     columns += [[getattr(row, f"picture_{name}") for row in rows] for name in ("extension", "method", "detail")]
     columns += [[row.offset for row in rows], [row.size for row in rows]]
-    members = [{name: asdict(row.members.get(name, _NO_MEMBER)) for name in MEMBERS} for row in rows]
-    columns += [[member[name][item.name] for member in members] for name in MEMBERS for item in fields(Member)]
+    for name in MEMBERS:
+        members = [row.members.get(name, _NO_MEMBER) for row in rows]
+        columns += [[getattr(member, item.name) for member in members] for item in fields(Member)]
     arrays = [_array(values, item.type) for values, item in zip(columns, INDEX_SCHEMA, strict=True)]
     return pa.Table.from_arrays(arrays, schema=INDEX_SCHEMA)
 

@@ -156,7 +156,8 @@ def _finish(
 def _sample(
     instance: Instance, converted: Converted, stored: StoredPicture | None, options: IngestOptions
 ) -> Sample | StagedReject:
-    violations = check_stored(instance, options.limits)
+    # Without a picture it is the instance that has just passed the gate, which holds all these checks and more.
+    violations = () if stored is None else check_stored(instance, options.limits)
     if violations:
         return StagedReject(stage="gate", reject=violations[0].as_reject(instance.provenance))
     vector, strings = encode(instance)
