@@ -34,9 +34,9 @@ def project(
     points = np.asarray(points_cam_m, np.float64)
     depth = points[..., 2:]
     rays = np.divide(points[..., :2], depth, out=np.full_like(points[..., :2], np.nan), where=depth > 0)
-    # Most cameras are ideal, and a lens of zeros changes nothing.
-    if distortion is not None and np.any(distortion):
-        rays = _distort(rays, np.asarray(distortion, np.float64)[..., None, :])
+    lens = None if distortion is None else np.asarray(distortion, np.float64)
+    if lens is not None and lens.any():  # most cameras are ideal, and a lens of zeros changes nothing
+        rays = _distort(rays, lens[..., None, :])
     focal = np.asarray(focal_px, np.float64)[..., None, :]
     return np.asarray(rays * focal + np.asarray(principal_point_px, np.float64)[..., None, :], np.float64)
 
