@@ -119,6 +119,8 @@ class HumanDataFile:
         left = self.num_rows
         with concerns_file(self.path):
             for block in npz_blocks(self.path, key):
+                if not block.ndim:
+                    raise MalformedRecord.of(key, "an entry a row", block.item())
                 if len(block) and left:
                     yield change(block[:left])
                 left -= len(block[:left])
@@ -174,7 +176,7 @@ class HumanDataFile:
         if cameras is None or len(cameras) != self.num_rows or not all(isinstance(one, dict) for one in cameras):
             return {}
         with concerns_file(self.path):
-            intrinsics = float32(np.array([one.get("K") for one in cameras]), "cam_param.K")
+            intrinsics = float32([one.get("K") for one in cameras], "cam_param.K")
             if intrinsics.shape[1:] not in ((3, 3), (4, 4)):
                 raise MalformedRecord(f"field 'cam_param.K': expected 3 x 3, found {intrinsics.shape[1:]}")
         return {"cam_param": intrinsics[:, [0, 1, 0, 1], [0, 1, 2, 2]]}
