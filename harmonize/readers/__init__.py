@@ -127,7 +127,9 @@ def open_reader(name: str, root: Path, form: str | None = None) -> Reader:
         RawLayoutError: the root is not a folder.
     """
     cls, chosen = reader_class(name), _form(name, form)
-    return HumanData(root, dataset=name) if chosen == HUMANDATA else cls(root, form=chosen)
+    if chosen == HUMANDATA:
+        return HumanData(root, dataset=name, licence=cls.licence)
+    return cls(root, form=chosen)
 
 
 def _form(name: str, form: str | None) -> str:

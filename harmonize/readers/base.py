@@ -41,6 +41,8 @@ class Reader(ABC):
 
     name: str
     version: ClassVar[int]
+    licence: ClassVar[str]
+    """In a few words, for the provenance of each sample."""
     splits: tuple[str, ...]
     """Splits as named on disk; `form_splits` says otherwise for forms that have others."""
     form_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {}

@@ -33,6 +33,7 @@ from typing import ClassVar
 from harmonize.annotation import Annotation, Reject
 from harmonize.readers import dna_renbody, dna_smc
 from harmonize.readers.base import Reader, Unit
+from harmonize.readers.dna_studio import LICENCE
 
 
 class DnaRendering(Reader):
@@ -43,6 +44,7 @@ class DnaRendering(Reader):
     splits = ("all",)
     forms = ("smc", "renbody")
     form_splits: ClassVar[dict[str, tuple[str, ...]]] = {"renbody": ("train", "test")}
+    licence: ClassVar[str] = LICENCE
 
     def units(self, split: str) -> list[Unit]:
         self.check_split(split)

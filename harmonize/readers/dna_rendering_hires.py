@@ -32,6 +32,7 @@ from typing import ClassVar
 from harmonize.annotation import Annotation, Reject
 from harmonize.readers import dna_renbody, dna_smc
 from harmonize.readers.base import Reader, Unit
+from harmonize.readers.dna_studio import LICENCE
 
 
 class DnaRenderingHires(Reader):
@@ -42,6 +43,7 @@ class DnaRenderingHires(Reader):
     splits = ("all",)
     forms = ("smc", "renbody")
     form_splits: ClassVar[dict[str, tuple[str, ...]]] = {"renbody": ("train", "test")}
+    licence: ClassVar[str] = LICENCE
 
     def units(self, split: str) -> list[Unit]:
         self.check_split(split)

@@ -64,7 +64,8 @@ class HumanData(Reader):
     forms = (HUMANDATA,)
 
     def __init__(self, root: Path, *, dataset: str, licence: str = "that of the dataset") -> None:
-        self.name, self.licence = dataset, licence
+        self.name = dataset
+        self.licence = licence  # type: ignore[misc]  # each dataset's own
         self.facts = SETS[dataset]
         self.body_kinds = self.facts.body_kinds  # type: ignore[misc]  # each dataset's files have their own models
         super().__init__(root)

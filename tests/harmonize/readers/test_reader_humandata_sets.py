@@ -94,6 +94,7 @@ def test_only_the_best_build_at_hand_is_read(tmp_path: Path) -> None:
     assert [unit.files for unit in reader.units("train")] == [("preprocessed_datasets/eft_lspet.npz",)]
     assert people(reader)[0].provenance.sequence == "eft_lspet/a"
     assert people(reader)[0].provenance.label_origin == "eft"
+    assert people(reader)[0].provenance.licence == READERS["lspet"].licence
 
 
 def test_the_two_camera_kinds_of_dna_rendering_are_two_datasets(tmp_path: Path) -> None:
