@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from catalogs import store as catalog
+from harmonize.geometry.boxes import iou
 from harmonize.geometry.rotations import aa_to_rotmat
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -52,7 +53,7 @@ def form_differences(store: Path, other: Path, dataset: str) -> list[Difference]
     for (split, picture), people in ours.items():
         candidates = list(theirs.get((split, picture), ()))
         for person in people:
-            overlaps = [_iou(person.box, candidate.box) for candidate in candidates]
+            overlaps = [float(iou(person.box, candidate.box)) for candidate in candidates]
             if overlaps and max(overlaps) >= MIN_IOU:
                 match = candidates.pop(int(np.argmax(overlaps)))
                 pairs.setdefault(split, []).append((person, match, max(overlaps)))
@@ -69,13 +70,6 @@ def _people(store: Path, dataset: str) -> dict[tuple[str, str], list[_Person]]:
         points = np.array(joints).reshape(-1, 4)[:NUM_BODY_JOINTS, :3]
         people.setdefault((split, PurePosixPath(path).name), []).append(_Person(xywh, np.array(orient), points))
     return people
-
-
-def _iou(one: Floats, other: Floats) -> float:
-    low, high = np.maximum(one[:2], other[:2]), np.minimum(one[:2] + one[2:], other[:2] + other[2:])
-    common = float(np.prod(np.maximum(high - low, 0)))
-    union = float(np.prod(one[2:]) + np.prod(other[2:])) - common
-    return common / union if union > 0 else 0.0
 
 
 def _difference(split: str, pairs: list[tuple[_Person, _Person, float]]) -> Difference:

@@ -12,7 +12,7 @@ from harmonize.bodies import BodyModels
 from harmonize.bodies.models import STANDIN
 from harmonize.errors import UsageError
 from harmonize.evidence import part_of
-from harmonize.geometry.cameras import project_with
+from harmonize.geometry.cameras import as_pinhole
 from harmonize.keypoints import SMPLX_144
 from harmonize.meshes import body_vertices_m
 from harmonize.record import Instance
@@ -95,14 +95,8 @@ def _with_mesh(stored: Picture, instance: Instance, models: BodyModels) -> Pictu
     body, camera = instance.body, instance.camera
     if not (body.has_body and body.has_transl and camera.has_intrinsics):
         return stored
-    vertices = body_vertices_m(instance, models).astype(np.float64)
-    pixels = project_with(camera, vertices)
-    # The rasteriser knows no lens: move each vertex to where a plain pinhole sees it at its distorted place.
-    seen = np.isfinite(pixels).all(axis=1)
-    depth = vertices[seen, 2, None]
-    vertices[seen, :2] = (pixels[seen] - camera.principal_point_px) / camera.focal_px * depth
     return render(
-        vertices,
+        as_pinhole(camera, body_vertices_m(instance, models)),
         models.get("smplx", "neutral").faces,
         camera.focal_px,
         camera.principal_point_px,

@@ -46,6 +46,18 @@ def project_with(camera: Camera, points_cam_m: npt.ArrayLike) -> Float64:
     return project(points_cam_m, camera.focal_px, camera.principal_point_px, camera.distortion)
 
 
+def as_pinhole(camera: Camera, points_cam_m: npt.ArrayLike) -> Float64:
+    """Camera points (N, 3) moved sideways to where a camera without the lens sees them at their distorted places.
+
+    For rasterisers, which know no lens. Points without a picture stay where they are.
+    """
+    points = np.array(points_cam_m, np.float64)
+    pixels = project_with(camera, points)
+    seen = np.isfinite(pixels).all(axis=1)
+    points[seen, :2] = (pixels[seen] - camera.principal_point_px) / camera.focal_px * points[seen, 2:]
+    return points
+
+
 def _distort(rays: Float64, distortion: Float64) -> Float64:
     k1, k2, p1, p2, k3, k4, k5, k6, s1, s2, s3, s4 = np.moveaxis(distortion, -1, 0)
     x, y = rays[..., 0], rays[..., 1]

@@ -13,7 +13,7 @@ import pytest
 from catalogs import store as catalog
 from catalogs.cards import card
 from harmonize.gate import Limits
-from harmonize.geometry.cameras import project_with
+from harmonize.geometry.cameras import as_pinhole
 from harmonize.meshes import body_vertices_m, source_vertices_m
 from harmonize.readers import READERS, splits_of
 from harmonize.render import rasterise
@@ -110,10 +110,7 @@ def outline_of(instance: Any, models: Any) -> Any:
         mesh, model = body_vertices_m(instance, models), models.get("smplx", "neutral")
     else:
         mesh, model = source_vertices_m(instance, models), models.get(source.model, source.gender)
-    mesh = mesh.astype(np.float64)
-    pixels = project_with(camera, mesh)
-    # The rasteriser knows no lens: move each vertex to where a plain pinhole sees it at its distorted place.
-    mesh[:, :2] = (pixels - camera.principal_point_px) / camera.focal_px * mesh[:, 2:]
+    mesh = as_pinhole(camera, mesh)
     size = (instance.image.width_px, instance.image.height_px)
     seen = rasterise(mesh, model.faces, camera.focal_px, camera.principal_point_px, size)
     body = (seen.face >= 0)[:-1, :-1]
