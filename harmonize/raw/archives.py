@@ -18,6 +18,7 @@ import numpy as np
 from harmonize.errors import UsageError
 from harmonize.raw.guard import Refused, one_error
 from harmonize.raw.hdf5 import check_storage
+from harmonize.raw.hdf5_tree import node_at
 from harmonize.raw.tfrecords import example, records
 
 _EXPECTED = "an archive"
@@ -105,13 +106,9 @@ class Hdf5Archive(Archive):
         self._file = h5py.File(path, "r")
 
     def _read(self, member: str, max_bytes: int) -> bytes | None:
-        node: Any = self._file
-        for part in member.split("/"):
-            if not isinstance(node, self._h5py.Group) or part not in node:
-                return None
-            if not isinstance(node.get(part, getlink=True), self._h5py.HardLink):
-                raise Refused(f"{member!r}: a link to another place or file")
-            node = node[part]
+        node = node_at(self._h5py, self._file, member)
+        if node is None:
+            return None
         if not isinstance(node, self._h5py.Dataset) or node.dtype != np.uint8 or node.ndim != 1:
             raise Refused(f"{member!r}: not a row of bytes")
         check_storage(node)

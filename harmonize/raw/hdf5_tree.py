@@ -96,14 +96,23 @@ class Hdf5Tree:
 
     def _node(self, name: str) -> Any:
         """The group or dataset of that name, or None."""
-        node = self._file
-        for part in filter(None, name.split("/")):
-            if not isinstance(node, self._h5py.Group) or part not in node:
-                return None
-            if not isinstance(node.get(part, getlink=True), self._h5py.HardLink):
-                raise Refused(f"{name!r}: a link to another place or file")
-            node = node[part]
-        return node
+        return node_at(self._h5py, self._file, name)
+
+
+def node_at(h5py: Any, file: Any, name: str) -> Any:
+    """The group or dataset of that name in an open file, or None.
+
+    Raises:
+        Refused: a link to another place or file is on the way.
+    """
+    node = file
+    for part in filter(None, name.split("/")):
+        if not isinstance(node, h5py.Group) or part not in node:
+            return None
+        if not isinstance(node.get(part, getlink=True), h5py.HardLink):
+            raise Refused(f"{name!r}: a link to another place or file")
+        node = node[part]
+    return node
 
 
 @contextmanager
