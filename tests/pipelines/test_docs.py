@@ -11,21 +11,24 @@ import pytest
 from processes import ROOT
 
 import harmonize.errors
+from catalogs.attributes import FAMILIES
 from harmonize.layout import LAYOUT
-from pipelines.docs import PAGE, layout_markdown, with_layout
+from pipelines.docs import DOCS, SECTIONS, attributes_markdown, layout_markdown, renewed
 from pipelines.workers import InterruptedRunError
 
 PACKAGES = ("harmonize", "catalogs", "benchmark", "train", "pipelines")
 
 
-def test_the_layout_page_is_current() -> None:
-    page = PAGE.read_text()
-    assert page == with_layout(page), "run `make docs`"
+@pytest.mark.parametrize("page", SECTIONS)
+def test_a_generated_page_is_current(page: str) -> None:
+    name, write = SECTIONS[page]
+    text = (DOCS / page).read_text()
+    assert text == renewed(text, name, write()), "run `make docs`"
 
 
-def test_an_outdated_layout_page_is_seen() -> None:
-    page = PAGE.read_text().replace("body.transl_m", "body.translation")
-    assert page != with_layout(page)
+def test_an_outdated_page_is_seen() -> None:
+    page = (DOCS / "format.md").read_text().replace("body.transl_m", "body.translation")
+    assert page != renewed(page, "layout", layout_markdown())
 
 
 def test_every_field_is_in_the_layout_page() -> None:
@@ -33,9 +36,19 @@ def test_every_field_is_in_the_layout_page() -> None:
     assert len(rows) == len(LAYOUT) + 1
 
 
+def test_every_attribute_is_defined_in_its_page() -> None:
+    lines = attributes_markdown().splitlines()
+    for family in FAMILIES.values():
+        assert f"### {family.name}" in lines
+        for attribute in family.attributes:
+            assert attribute.doc
+            assert attribute.unit or attribute.kind in ("text", "flag")
+            assert any(line.startswith(f"| {attribute.name} | ") and attribute.doc in line for line in lines)
+
+
 def test_a_page_without_marks_is_refused() -> None:
     with pytest.raises(ValueError, match="end of layout"):
-        with_layout("# The format")
+        renewed("# The format", "layout", "")
 
 
 def test_every_error_is_explained() -> None:
@@ -68,7 +81,7 @@ def test_the_readme_lists_every_command_and_its_links_lead_somewhere() -> None:
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # webdataset leaves its files open
 def test_the_code_of_the_format_page_runs(store: Path) -> None:
-    page = PAGE.read_text()
+    page = (DOCS / "format.md").read_text()
     code = "\n".join(re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL))
     example = "STORE/pw3d/train/pw3d-train-000007.tar"
     assert example in code
