@@ -63,12 +63,10 @@ def split_people(folder: Path, shards: Sequence[str]) -> SplitPeople:
 
 def people_digest(people: Any) -> str:
     """Hash of what a family can see of the people in the same pictures."""
-    digest = hashlib.sha256()
-    for name in COLUMNS:
-        column = people.column(name)
-        values = column.combine_chunks().flatten() if name == "box_xywh_px" else column
-        digest.update(repr(values.to_pylist()).encode())
-    return digest.hexdigest()
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, people.schema) as stream:
+        stream.write_table(people.combine_chunks())
+    return hashlib.sha256(sink.getvalue()).hexdigest()
 
 
 def _of_index(index: Any) -> Any:
