@@ -133,9 +133,10 @@ def test_a_failure_leaves_nothing_behind(store: Path, monkeypatch: pytest.Monkey
     def full(self: Path, target: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    with monkeypatch.context() as patch, pytest.raises(StoreError, match="No space left"):
+    with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", full)
-        engine.run(job)
+        with pytest.raises(StoreError, match="No space left"):
+            engine.run(job)
     folder = files.folder_of(store / "toy" / "train", "toy")
     assert not (folder / "toy-train-000001.json").exists()
     assert not list(folder.glob(".tmp-*"))
