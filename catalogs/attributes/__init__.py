@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from catalogs.attributes import camera, label, orientation, pose, pose_space, scene, shape, skeleton, visibility
+from catalogs.attributes import (
+    camera,
+    image_statistics,
+    label,
+    orientation,
+    pose,
+    pose_space,
+    scene,
+    shape,
+    skeleton,
+    visibility,
+)
 from catalogs.attributes.family import Family
 
 FAMILIES: dict[str, Family] = {
     "camera": camera.FAMILY,
+    "image_statistics": image_statistics.FAMILY,
     "label": label.FAMILY,
     "orientation": orientation.FAMILY,
     "pose": pose.FAMILY,
