@@ -1,12 +1,15 @@
 """Everything in a store, read again.
 
-Every file must belong to a shard, every shard to a complete split made from one plan, and every byte be what was
-written. Damage never raises: it is a finding that says which shard, which sample, which field.
+Every file must belong to a shard or be made from one (attributes), every shard to a complete split made from one plan,
+and every byte be what was written. Damage never raises: it is a finding that says which shard, which sample, which
+field. Attributes of a shard that was made again since are stale, which is no damage and listed apart. The catalog file
+is a cache, which who opens it checks: it is left aside.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,16 +31,21 @@ from harmonize.shards.names import (
     split_file_name,
 )
 from harmonize.shards.summary import duplicate_keys
+from harmonize.shards.verify_attributes import ATTRIBUTES, check_attributes
 from harmonize.shards.verify_shard import Finding, Shard, check_shard_files
 
 __all__ = ["Finding", "VerifyReport", "verify"]
 
+_CATALOG = re.compile(r"(\.tmp-)?catalog\.duckdb(\..+)?")
+"""The catalog file at the root of a store, its lock, its log, and what is being made of it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyReport:
-    """What was found wrong, and how much was looked at."""
+    """What was found wrong, and how much was looked at. stale: sound attributes of what is no longer so."""
 
     findings: tuple[Finding, ...]
+    stale: tuple[Finding, ...]
     num_shards: int
     num_samples: int
     num_bytes: int
@@ -66,7 +74,7 @@ def verify(store: Path, on_progress: Callable[[int], None] | None = None, *, dec
         if on_progress is not None:
             on_progress(number)
 
-    names, strays = _walk(store)
+    names, attributes, strays = _walk(store)
     findings += strays
     shards: list[Shard] = []
     for path, suffixes in names.items():
@@ -80,17 +88,21 @@ def verify(store: Path, on_progress: Callable[[int], None] | None = None, *, dec
     for shard in shards:
         findings += check_shard_files(shard, decode_pictures=decode, on_progress=tell)
     findings += _check_keys(shards)
+    beside = check_attributes(store, attributes, names, shards, tell)
     return VerifyReport(
-        findings=tuple(findings),
+        findings=(*findings, *beside.findings),
+        stale=tuple(beside.stale),
         num_shards=len(shards),
         num_samples=sum(shard.manifest.num_samples for shard in shards),
         num_bytes=num_bytes,
     )
 
 
-def _walk(store: Path) -> tuple[dict[Path, set[str]], list[Finding]]:
-    """The shards that have files, by folder and name, with the suffixes that are there; and what belongs to none."""
+def _walk(store: Path) -> tuple[dict[Path, set[str]], list[Path], list[Finding]]:
+    """The shards that have files, by folder and name, with the suffixes that are there; the folders of attributes; and
+    what belongs to neither."""
     names: dict[Path, set[str]] = defaultdict(set)
+    attributes: list[Path] = []
     strays: list[Finding] = []
 
     def stray(path: Path, problem: str) -> None:
@@ -98,14 +110,18 @@ def _walk(store: Path) -> tuple[dict[Path, set[str]], list[Finding]]:
 
     for folder, folders, files in os.walk(store):
         here = Path(folder)
-        if here == store and REPORTS in folders:
-            folders.remove(REPORTS)
+        if here == store:
+            folders[:] = [name for name in folders if name != REPORTS and not _CATALOG.fullmatch(name)]
+            files = [name for name in files if not _CATALOG.fullmatch(name)]
         for name in sorted(folders):
             if (here / name).is_symlink():
                 stray(here / name, "a link to another folder")
             elif name.startswith(TEMPORARY):
                 folders.remove(name)
                 stray(here / name, "left by an ingest that is running or was killed; the next run removes it")
+            elif name == ATTRIBUTES and len(here.relative_to(store).parts) in (0, 2):
+                folders.remove(name)
+                attributes.append(here / name)
         folders.sort()
         for name in sorted(files):
             shard, suffix = split_file_name(name) or ("", "")
@@ -117,7 +133,7 @@ def _walk(store: Path) -> tuple[dict[Path, set[str]], list[Finding]]:
                 stray(here / name, "people of a task that was refused as a whole; see it, then run `ehps ingest` again")
             else:
                 stray(here / name, "belongs to no shard")
-    return names, strays
+    return names, attributes, strays
 
 
 def _open_shard(store: Path, path: Path, suffixes: set[str]) -> tuple[Shard | None, list[Finding]]:
