@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from catalogs.attributes.rotations import between_deg, components, quaternions
+
 Floats = npt.NDArray[np.floating[Any]]
 
 
@@ -57,14 +59,14 @@ def repeats(
     lengths = np.diff(np.r_[starts, len(order)])
     by_length = np.argsort(-lengths, kind="stable")
     starts, lengths = starts[by_length], lengths[by_length]
-    quaternions = _quaternions(global_orient_aa)
+    turns = quaternions(components(global_orient_aa.astype(np.float64)))
     current = order[starts]
     found: list[tuple[Any, Any, Any, Any]] = []
     for step in range(1, int(lengths[0]) if len(lengths) else 0):
         alive = int(np.searchsorted(-lengths, -step, side="left"))  # tracks with more than `step` frames come first
         rows, held = order[starts[:alive] + step], current[:alive]
         distance_mm = _joint_distance_mm(joints_m[rows], joints_m[held])
-        turn_deg = _turn_deg(quaternions[rows], quaternions[held])
+        turn_deg = between_deg(turns[:, rows], turns[:, held])
         is_same = (distance_mm <= limits.max_joint_mm) & (turn_deg <= limits.max_turn_deg)
         found.append((rows[is_same], held[is_same], distance_mm[is_same], turn_deg[is_same]))
         current[:alive] = np.where(is_same, held, rows)
@@ -79,17 +81,3 @@ def _joint_distance_mm(a: Floats, b: Floats) -> Floats:
     offsets = (a - b).reshape(len(a), -1, 3)
     largest: Floats = 1000 * np.sqrt(np.square(offsets).sum(axis=2).max(axis=1, initial=0))
     return largest
-
-
-def _quaternions(aa: Floats) -> Floats:
-    """(N, 4) unit quaternions w, x, y, z of axis-angle vectors (N, 3)."""
-    angle = np.linalg.norm(aa.astype(np.float64), axis=1)
-    scale = np.sinc(angle / (2 * np.pi)) / 2  # sin(angle / 2) / angle, also at 0
-    return np.column_stack([np.cos(angle / 2), aa * scale[:, None]])
-
-
-def _turn_deg(a: Floats, b: Floats) -> Floats:
-    """Angle between rotations, from the chord between their quaternions; q and -q are one rotation."""
-    chord = np.minimum(np.linalg.norm(a - b, axis=1), np.linalg.norm(a + b, axis=1))
-    angle: Floats = np.degrees(4 * np.arcsin(np.clip(chord / 2, 0, 1)))
-    return angle

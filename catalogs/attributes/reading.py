@@ -94,7 +94,7 @@ class Coverage:
         return sum(one.state == state for one in self.shards)
 
 
-def describe_command(store: Path, family: str) -> str:
+def describe_command(store: Path | str, family: str) -> str:
     """The command that makes a family."""
     if family.startswith(FEATURES):
         return f"ehps describe {store} --backbone {family.removeprefix(FEATURES)}"
