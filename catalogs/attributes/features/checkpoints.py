@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +69,8 @@ def _torch_file(path: Path) -> Any:
     import torch
 
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # on pickle protocols: the outcome says all there is to say
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         classes = sorted(set(_GLOBAL.findall(str(error))))
         if not classes:
@@ -79,7 +81,7 @@ def _torch_file(path: Path) -> Any:
             f"[KEY]}}, NEW), where KEY is one of {', '.join(WRAPPERS)}",
             path=str(path),
         ) from error
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, AttributeError, TypeError) as error:
+    except (RuntimeError, OSError, EOFError, ValueError, LookupError, AttributeError, TypeError) as error:
         raise RawFileError(f"{path}: not a readable checkpoint: {_first_line(error)}", file=str(path)) from error
 
 
