@@ -47,7 +47,7 @@ _RECORDINGS: dict[str, tuple[str, re.Pattern[str]]] = {
 """Dataset -> whose names they are, and the part of `sequence` that is the recording, without camera or clip."""
 
 _COCO_NUMBER = re.compile(r"(?:COCO_(?:train|val|test)201\d_)?0*(\d{1,12})")
-_FRAME_OF_VIDEO = r"(?P<frame>(?:@[^/@#]*)?#\d+)$"
+_FRAME_OF_VIDEO = r"(?P<frame>(?:@[-+.\de]+s/[-+.\de]+fps)?#\d+)$"
 
 
 def recordings(dataset: str, sequences: Any) -> Any:
