@@ -23,6 +23,7 @@ from harmonize.shards.read import Sample, Store
 Picture = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.floating[Any]]
 Colour = tuple[int, int, int]
+Shade = tuple[float, float, float]
 
 PANEL_PX = 480
 """Height of a panel; samples are often much smaller crops."""
@@ -36,7 +37,7 @@ COLOURS: dict[str, Colour] = {
 }
 """By part of the body; "other" are points of the dataset that no SMPL-X joint corresponds to."""
 
-MESH = (0.45, 0.66, 0.85)
+MESH: Shade = (0.45, 0.66, 0.85)
 MESH_ALPHA = 0.85
 INK: Colour = (30, 30, 30)
 
@@ -63,15 +64,11 @@ def models_of(store: Store, sample: Sample, spec: str | None) -> BodyModels:
 
 def view_picture(sample: Sample, models: BodyModels) -> Picture:
     """Two panels and a legend: left the dataset's 2D keypoints and boxes, right the mesh of the stored body."""
-    instance = sample.instance
-    if sample.picture is None:
-        stored = np.full((instance.image.height_px, instance.image.width_px, 3), 128, np.uint8)
-    else:
-        stored = decode_rgb(sample.picture, sample.extension, instance.key)
+    instance, stored = sample.instance, stored_picture(sample)
     scale = PANEL_PX / stored.shape[0]
     left = _scaled(stored, scale)
     _draw_annotation(left, instance, scale)
-    right = _scaled(_with_mesh(stored, instance, models), scale)
+    right = _scaled(with_mesh(stored, instance, models), scale)
     lines = [instance.key, _about_body(instance, models)]
     font = ImageFont.load_default(14)
     legend_px = 18 * (len(lines) + 1) + 12
@@ -91,19 +88,37 @@ def view_picture(sample: Sample, models: BodyModels) -> Picture:
     return np.asarray(sheet)
 
 
-def _with_mesh(stored: Picture, instance: Instance, models: BodyModels) -> Picture:
+def stored_picture(sample: Sample) -> Picture:
+    """The sample's pixels (H, W, 3); grey when only annotations were ingested.
+
+    Raises:
+        RawFileError: the picture cannot be decoded.
+    """
+    image = sample.instance.image
+    if sample.picture is None:
+        return np.full((image.height_px, image.width_px, 3), 128, np.uint8)
+    return decode_rgb(sample.picture, sample.extension, sample.instance.key)
+
+
+def with_mesh(
+    picture: Picture, instance: Instance, models: BodyModels, colour: Shade = MESH, alpha: float = MESH_ALPHA
+) -> Picture:
+    """The picture (H, W, 3) with the mesh of the stored body over it; as it is where the body or its place is unknown.
+
+    colour: red, green, blue in 0..1. alpha: opacity of the mesh.
+    """
     body, camera = instance.body, instance.camera
     if not (body.has_body and body.has_transl and camera.has_intrinsics):
-        return stored
+        return picture
     return render(
         as_pinhole(camera, body_vertices_m(instance, models)),
         models.get("smplx", "neutral").faces,
         camera.focal_px,
         camera.principal_point_px,
-        (stored.shape[1], stored.shape[0]),
-        background=stored,
-        colour=MESH,
-        alpha=MESH_ALPHA,
+        (picture.shape[1], picture.shape[0]),
+        background=picture,
+        colour=colour,
+        alpha=alpha,
     )
 
 

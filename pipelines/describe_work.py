@@ -1,0 +1,166 @@
+"""Attribute families over a whole store as plain functions: plan each, compute it in several processes, sum up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+
+from catalogs.attributes import engine, pose_basis, pose_space
+from catalogs.attributes.engine import FamilyWork, ShardJob
+from catalogs.attributes.family import Family
+from harmonize.errors import EhpsError
+from pipelines.progress import Meter
+from pipelines.workers import Workers
+
+Count = Callable[[int], None]
+Problem = EhpsError | OSError
+Failure = tuple[str, Problem]
+"""What failed, and why."""
+
+POLL_S = 0.5
+INLINE_ROWS = 100_000
+"""Rows of a family without pictures that one process does sooner than others have started (three seconds)."""
+
+BATCHES_A_WORKER = 16
+MIN_BATCH_ROWS = 64
+"""A batch is what a worker is given at once: many small shards, or one large one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FamilySummary:
+    """What was done for one family, or one table over the store. num_rows: samples of the shards made now."""
+
+    name: str
+    num_made: int
+    num_current: int
+    num_failed: int
+    num_rows: int
+    seconds: float
+
+
+class DescribeFailedError(EhpsError):
+    """Some attributes could not be computed; all others are complete. Its exit code is the highest of its causes."""
+
+    def __init__(self, failures: Sequence[Failure]) -> None:
+        lines = [f"  {name}: {str(error).replace(chr(10), chr(10) + '  ')}" for name, error in failures]
+        super().__init__(
+            f"{len(failures)} parts of the attributes failed; the others are complete\n" + "\n".join(lines),
+            fix="mend what the messages name and run the same command again: what is complete is kept",
+        )
+        self.exit_code = max(error.exit_code if isinstance(error, EhpsError) else 1 for _, error in failures)
+
+
+def describe_families(
+    store: Path,
+    families: Sequence[Family],
+    body_models: str | None,
+    num_workers: int,
+    *,
+    is_refit: bool = False,
+) -> tuple[list[FamilySummary], list[Failure]]:
+    """Compute what is missing or stale of each family, those that others follow first.
+
+    A shard or a family that fails does not stop the others. is_refit: fit the basis of the poses anew.
+
+    Raises:
+        UsageError: a family follows one that is not among them.
+        InterruptedRunError: a worker was killed. Finished shards are kept.
+        BaseException: a bug of a family, once all its other shards are done.
+    """
+    summaries, failures = [], []
+    for family in engine.in_order(families):
+        start = time.monotonic()
+        try:
+            if is_refit and family.name == pose_space.FAMILY.name:
+                pose_basis.refit(store)
+            work = engine.plan(store, family, body_models)
+        except (EhpsError, OSError) as error:
+            failures.append((family.name, error))
+            continue
+        failed = run_work(work, num_workers)
+        failures += failed
+        bad = {name for name, _ in failed}
+        made = [job for job in work.pending if _name(job) not in bad]
+        summaries.append(
+            FamilySummary(
+                name=family.name,
+                num_made=len(made),
+                num_current=work.num_current,
+                num_failed=len(bad),
+                num_rows=sum(job.num_rows for job in made),
+                seconds=time.monotonic() - start,
+            )
+        )
+    return summaries, failures
+
+
+def run_work(work: FamilyWork, num_workers: int) -> list[Failure]:
+    """Compute the pending shards of one family, in this process or in several, and return what failed.
+
+    Raises:
+        InterruptedRunError: a worker was killed.
+        BaseException: any exception of a shard that is no clear message, once the other shards are done.
+    """
+    total = sum(job.num_rows for job in work.pending)
+    if not work.pending:
+        return []
+    with Meter(work.family.name, total, "samples") as meter:
+        if num_workers == 1 or (not work.family.reads_pictures and total < INLINE_ROWS):
+            outcomes = run_batch(work.pending, meter.add)
+        else:
+            outcomes = _run_workers(batches_of(work.pending, num_workers), num_workers, meter)
+    failures: list[Failure] = []
+    for job, outcome in zip(work.pending, outcomes, strict=True):
+        if isinstance(outcome, EhpsError | OSError):
+            failures.append((_name(job), outcome))
+        elif outcome is not None:
+            outcome.add_note(f"in {_name(job)}")
+            raise outcome
+    return failures
+
+
+def run_batch(jobs: Sequence[ShardJob], count: Count) -> list[Exception | None]:
+    """Compute some shards one after the other; what went wrong with each, None where nothing did."""
+    outcomes: list[Exception | None] = []
+    for job in jobs:
+        try:
+            engine.run(job, count)
+            outcomes.append(None)
+        except Exception as error:
+            outcomes.append(error)
+    return outcomes
+
+
+def batches_of(jobs: Sequence[ShardJob], num_workers: int) -> list[tuple[ShardJob, ...]]:
+    """Jobs in order, put together so that each worker gets several batches of about as many rows each."""
+    total = sum(job.num_rows for job in jobs)
+    target = max(MIN_BATCH_ROWS, -(-total // (num_workers * BATCHES_A_WORKER)))
+    batches: list[tuple[ShardJob, ...]] = []
+    batch: list[ShardJob] = []
+    num_rows = 0
+    for job in jobs:
+        batch.append(job)
+        num_rows += job.num_rows
+        if num_rows >= target:
+            batches.append(tuple(batch))
+            batch, num_rows = [], 0
+    return [*batches, tuple(batch)] if batch else batches
+
+
+def _run_workers(batches: Sequence[tuple[ShardJob, ...]], num_workers: int, meter: Meter) -> list[Exception | None]:
+    num = min(num_workers, len(batches))
+    # The workers are the inner context: on Ctrl-C they end first, and then the threads that wait for them.
+    with ThreadPoolExecutor(num) as threads, Workers(run_batch, batches, num) as workers:
+        futures = [threads.submit(workers.run, i) for i in range(len(batches))]
+        waiting = set(futures)
+        while waiting:
+            _, waiting = wait(waiting, timeout=POLL_S)
+            meter.reach(workers.num_done)
+        return [outcome for future in futures for outcome in future.result()]
+
+
+def _name(job: ShardJob) -> str:
+    return f"{job.family.name} of {job.shard}"
