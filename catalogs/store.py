@@ -1,36 +1,43 @@
-"""The catalog: SQL over the index files of one or more stores, as they are on disk at this moment.
+"""The catalog: SQL over one or more stores, as they are on disk at this moment.
 
     with open("STORE") as con:
         query(con, "SELECT dataset, count(*) FROM instances WHERE body_has_left_hand GROUP BY ALL")
         query(con, "@orientation")
 
-Views: `instances` (one row a sample: every field of the record as `part_field`, provenance under its plain names,
-where its bytes lie, `evidence_*`), `rejects`, `shards`, `datasets`. A shard exists when its manifest exists, so a
-half-finished ingest is invisible and any number of readers may query while shards are written. The list of shards is
-taken once, when the catalog is opened.
+Views, one row a sample: `instances` (the index without long arrays: fields of the record as `part_field`, provenance
+under its plain names, `evidence_*`), `records` (every column of the index), one view for each attribute family that was
+computed, and `samples` (instances and all narrow families side by side, their columns with the family's name before).
+Others: `rejects`, `shards`, `datasets`, `attributes` (how far each family goes), `shard_attributes`, tables over the
+whole store (`duplicates`, `overlaps`, `maps`), `runs`, `selections`, and `published_*`, what others measured.
+
+A shard exists when its manifest exists, so a half-finished ingest is invisible and any number of readers may query
+while shards are written. The list of shards is taken once, when the catalog is opened. Attributes that were made from
+something else than the shard is today are not shown. What `catalog.duckdb` (see `file`) still knows rightly is taken
+from there, the rest from the shards themselves.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from importlib.resources import files
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
+from catalogs import published, runs
+from catalogs.answers import Table, named_queries, named_query, query
+from catalogs.insert import insert
+from catalogs.names import describe_command
+from catalogs.parquet import no_shards, without_glob
+from catalogs.parts import Part, open_part
 from catalogs.selection import Pool, ShardRef, Source
-from harmonize.errors import StoreError, UsageError
-from harmonize.shards.manifest import Manifest, check_layout, read_manifest
-from harmonize.shards.names import INDEX, MANIFEST, REJECTS, parse_shard_name, shard_name
+from catalogs.views import create_views, readable_files
+from harmonize.errors import UsageError
 
-_SQL = files("catalogs") / "sql"
-_QUERIES = _SQL / "queries"
+__all__ = ["Table", "named_queries", "named_query", "open", "pool", "query"]
 
-# Set one by one after the views are made. Only the index files of the store stay readable; nothing can be attached,
-# installed or loaded, and no setting can be changed back (DuckDB manual, "Securing DuckDB").
+# Set one by one after the views are made. Only the files of the store stay readable; nothing can be attached, installed
+# or loaded, and no setting can be changed back (DuckDB manual, "Securing DuckDB").
 _LOCKS = (
     "SET allow_community_extensions = false",
     "SET enable_external_access = false",
@@ -44,115 +51,46 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     # DuckDB's folder for spilling stays writable for COPY even under the locks: have none.
     "temp_directory": "",
 }
+_NOTES = "CREATE TABLE notes (words VARCHAR[], note VARCHAR)"
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """The answer to a query: names of the columns and rows in their order."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Any, ...], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Shard:
-    store: Path
-    folder: Path
-    manifest: Manifest
-
-    @property
-    def name(self) -> str:
-        return shard_name(self.manifest.dataset, self.manifest.split, self.manifest.shard)
-
-
-def open(path: str | Path | Sequence[str | Path], *, read_only: bool = True) -> duckdb.DuckDBPyConnection:
+def open(
+    path: str | Path | Sequence[str | Path],
+    *,
+    read_only: bool = True,
+    run_folders: Sequence[str | Path] = (),
+    selection_files: Sequence[str | Path] = (),
+) -> duckdb.DuckDBPyConnection:
     """A connection with the views and macros of the catalog over one store or several.
 
-    read_only: DuckDB's own locks confine the connection to reading the stores' index files. SQL from outside should
-    come through `query`, which also refuses statements other than SELECT: a COPY could still overwrite an index file.
-    False leaves the connection unlocked, for code that exports results.
+    read_only: DuckDB's own locks confine the connection to reading the stores' tables. SQL from outside should come
+    through `query`, which also refuses statements other than SELECT: a COPY could still overwrite an index file. False
+    leaves the connection unlocked, for code that exports results. run_folders, selection_files: what `runs` and
+    `selections` hold beside those in the folders `runs` and `selections` of the stores.
 
     Raises:
         UsageError: a path is no folder, or two stores hold the same shard.
-        StoreError: there is no finished shard, or a manifest is damaged or of another layout.
+        StoreError: there is no finished shard, or a manifest or table is damaged or of another layout.
     """
-    stores = [Path(path)] if isinstance(path, str | Path) else [Path(one) for one in path]
-    shards = [shard for store in stores for shard in _finished_shards(store.absolute())]
-    if not shards:
-        raise StoreError(
-            f"no finished shard under {', '.join(map(str, stores))}: expected DATASET/SPLIT/*{MANIFEST}, found none",
-            fix=f"ehps ingest NAME --raw DIR --store {stores[0] if stores else 'DIR'}",
-        )
-    _check_unique(shards)
+    stores = [Path(one).absolute() for one in ([path] if isinstance(path, str | Path) else path)]
     con = duckdb.connect(config=_CONFIG)
-    _create_shards(con, shards)
-    paths = {suffix: [str(shard.folder / f"{shard.name}{suffix}") for shard in shards] for suffix in (INDEX, REJECTS)}
+    con.execute("SET parquet_metadata_cache = true")  # footers of thousands of files are read once a connection
     try:
-        for view, suffix in (("instances", INDEX), ("rejects", REJECTS)):
-            listed = ", ".join(_literal(_without_glob(path)) for path in paths[suffix])
-            con.execute(
-                f"CREATE VIEW {view} AS SELECT * EXCLUDE (filename), "
-                f"parse_filename(filename)[: {-len(suffix) - 1}] AS shard "
-                f"FROM read_parquet([{listed}], filename = true)"
-            )
-    except duckdb.Error as error:
+        parts = [open_part(con, store, f"file{number}") for number, store in enumerate(stores)]
+        parts = [part for part in parts if part.shown]
+        if not parts:
+            raise no_shards(stores)
+        _check_unique(parts)
+        create_views(con, parts)
+        published.create_views(con)
+        problems = runs.create_tables(con, stores, list(map(Path, run_folders)), list(map(Path, selection_files)))
+        _write_notes(con, parts, problems)
+        if read_only:
+            _lock(con, parts)
+    except BaseException:
         con.close()
-        raise _unreadable(error) from error
-    for script in ("rotations.sql", "histograms.sql"):
-        con.execute((_SQL / script).read_text(encoding="utf-8"))
-    if read_only:
-        # DuckDB checks the name as it stands in the view as well as that of the file found.
-        allowed = {name for suffix in paths for path in paths[suffix] for name in (path, _without_glob(path))}
-        con.execute(f"SET allowed_paths = [{', '.join(map(_literal, sorted(allowed)))}]")
-        for lock in _LOCKS:
-            con.execute(lock)
+        raise
     return con
-
-
-def query(con: duckdb.DuckDBPyConnection, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> Table:
-    """The answer to one SELECT (or FROM, WITH, DESCRIBE, SUMMARIZE ...), or to the named query `@name`.
-
-    Raises:
-        UsageError: not one SELECT, no such named query, or refused by DuckDB (syntax, names, files outside the store).
-        StoreError: an index file was replaced, removed or damaged since the catalog was opened.
-    """
-    if sql.startswith("@"):
-        sql = named_query(sql[1:])
-    try:
-        kinds = [statement.type for statement in con.extract_statements(sql)]
-        if kinds != [duckdb.StatementType.SELECT]:
-            found = ", ".join(kind.name for kind in kinds) or "none"
-            raise UsageError(f"query: expected one SELECT statement, found {found}", fix="see `ehps query --help`")
-        cursor = con.cursor().execute(sql, params)
-        columns = tuple(column[0] for column in cursor.description or ())
-        return Table(columns, tuple(cursor.fetchall()))
-    except duckdb.PermissionException as error:
-        # DuckDB looks for a folder in the place of a file that is gone, which the locks forbid.
-        if gone := _vanished(con):
-            raise _unreadable(f"{gone} is gone") from error
-        raise UsageError(f"query: only the views of the catalog can be read: {error}") from error
-    except (duckdb.IOException, duckdb.InternalException) as error:
-        raise _unreadable(error) from error
-    except duckdb.Error as error:
-        raise UsageError(f"query: {error}") from error
-
-
-def named_queries() -> dict[str, str]:
-    """Name and one-line description of each named query, sorted by name."""
-    texts = {entry.name.removesuffix(".sql"): entry.read_text(encoding="utf-8") for entry in _QUERIES.iterdir()}
-    return {name: texts[name].splitlines()[0].removeprefix("-- ") for name in sorted(texts)}
-
-
-def named_query(name: str) -> str:
-    """The SQL of a named query.
-
-    Raises:
-        UsageError: there is none of that name; the message lists them.
-    """
-    known = named_queries()
-    if name not in known:
-        raise UsageError(f"query: no named query {name!r}; expected one of {', '.join('@' + one for one in known)}")
-    return (_QUERIES / f"{name}.sql").read_text(encoding="utf-8")
 
 
 def pool(con: duckdb.DuckDBPyConnection, *, splits: Sequence[str] = ("train",)) -> Pool:
@@ -181,72 +119,46 @@ def pool(con: duckdb.DuckDBPyConnection, *, splits: Sequence[str] = ("train",)) 
     )
 
 
-def _finished_shards(store: Path) -> list[_Shard]:
-    if not store.is_dir():
-        raise UsageError(f"{store}: expected the folder of a store, found none", fix="check the path of the store")
-    shards = []
-    for path in sorted(store.glob(f"*/*/*{MANIFEST}")):
-        named = parse_shard_name(path.name.removesuffix(MANIFEST))
-        if named is None or named[:2] != (path.parent.parent.name, path.parent.name):
-            continue
-        manifest = read_manifest(path)
-        check_layout(manifest, path)
-        if named != (manifest.dataset, manifest.split, manifest.shard):
-            raise StoreError(
-                f"{path}: expected the manifest of this shard, found that of "
-                f"{shard_name(manifest.dataset, manifest.split, manifest.shard)}",
-                fix="run `ehps ingest` again for this split",
-            )
-        shards.append(_Shard(store, path.parent, manifest))
-    return shards
+def _check_unique(parts: Sequence[Part]) -> None:
+    seen: dict[str, Path] = {}
+    for part in parts:
+        for shard in part.shown:
+            if shard in seen:
+                raise UsageError(
+                    f"shard {shard} is in two stores: {seen[shard]} and {part.root}",
+                    fix="open one of them at a time, or leave a shard in one store only",
+                )
+            seen[shard] = part.root
 
 
-def _check_unique(shards: Sequence[_Shard]) -> None:
-    seen: dict[str, _Shard] = {}
-    for shard in shards:
-        other = seen.setdefault(shard.name, shard)
-        if other is not shard:
-            raise UsageError(
-                f"shard {shard.name} is in two stores: {other.store} and {shard.store}",
-                fix="open one of them at a time, or leave a shard in one store only",
-            )
+def _write_notes(con: duckdb.DuckDBPyConnection, parts: Sequence[Part], problems: Sequence[str]) -> None:
+    """What answers should be read with; words: names in the SQL that make a note apply, none for all answers."""
+    rows: list[tuple[Any, ...]] = [([], part.note) for part in parts if part.note]
+    rows += [(["runs", "selections"], problem) for problem in problems]
+    for part in parts:
+        for family, found in part.columns.items():
+            num_all, num_shown = len(part.shown), len(part.showing(part.shards, family))
+            if num_shown < num_all:
+                words = [family, *(column.beside for column in found.columns)]
+                rows.append((words, _coverage(part, family, num_all - num_shown, num_all)))
+    con.execute(_NOTES)
+    insert(con, "notes", rows)
 
 
-def _create_shards(con: duckdb.DuckDBPyConnection, shards: Sequence[_Shard]) -> None:
-    columns: dict[str, tuple[str, list[Any]]] = {
-        "store": ("VARCHAR", [str(shard.store) for shard in shards]),
-        "shard": ("VARCHAR", [shard.name for shard in shards]),
-        "dataset": ("VARCHAR", [shard.manifest.dataset for shard in shards]),
-        "split": ("VARCHAR", [shard.manifest.split for shard in shards]),
-        "num_samples": ("BIGINT", [shard.manifest.num_samples for shard in shards]),
-        "num_rejects": ("BIGINT", [shard.manifest.num_rejects for shard in shards]),
-        "num_skipped": ("BIGINT", [shard.manifest.num_skipped for shard in shards]),
-        "num_bytes": ("BIGINT", [sum(file.size for file in s.manifest.files.values()) for s in shards]),
-        "is_standin": ("BOOLEAN", [shard.manifest.is_standin for shard in shards]),
-        "plan_digest": ("VARCHAR", [shard.manifest.plan_digest for shard in shards]),
-    }
-    listed = ", ".join(f"unnest(${name}::{kind}[]) AS {name}" for name, (kind, _) in columns.items())
-    con.execute(f"CREATE TABLE shards AS SELECT {listed}", {name: values for name, (_, values) in columns.items()})
-    con.execute((_SQL / "datasets.sql").read_text(encoding="utf-8"))
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _without_glob(path: str) -> str:
-    """The path with each character that DuckDB would expand put into a class of its own."""
-    return re.sub(r"[*?\[]", r"[\g<0>]", path)
-
-
-def _vanished(con: duckdb.DuckDBPyConnection) -> Path | None:
-    rows = con.cursor().execute("SELECT store, dataset, split, shard FROM shards").fetchall()
-    paths = (Path(store) / dataset / split / f"{shard}{INDEX}" for store, dataset, split, shard in rows)
-    return next((path for path in paths if not path.exists()), None)
-
-
-def _unreadable(error: duckdb.Error | str) -> StoreError:
-    return StoreError(
-        f"an index file cannot be read: {error}",
-        fix="if shards are being written, open the catalog again; otherwise run `ehps verify`",
+def _coverage(part: Part, family: str, num_lacking: int, num_all: int) -> str:
+    num_stale = sum(family in shard.families and family not in part.shown[shard.shard] for shard in part.shards)
+    stale = f", {num_stale} of them because what they describe has changed" if num_stale else ""
+    return (
+        f"{family}: {num_lacking} of {num_all} shards of {part.root} have no current values{stale}; "
+        f"fix: {describe_command(str(part.root), family)}"
     )
+
+
+def _lock(con: duckdb.DuckDBPyConnection, parts: Sequence[Part]) -> None:
+    paths, folders = readable_files(parts)
+    # DuckDB checks the name as it stands in the view as well as that of the file found.
+    con.execute("SET allowed_paths = $1", [sorted({*paths, *map(without_glob, paths)})])
+    if folders:
+        con.execute("SET allowed_directories = $1", [sorted({*folders, *map(without_glob, folders)})])
+    for lock in _LOCKS:
+        con.execute(lock)

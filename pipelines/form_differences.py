@@ -62,7 +62,7 @@ def form_differences(store: Path, other: Path, dataset: str) -> list[Difference]
 
 def _people(store: Path, dataset: str) -> dict[tuple[str, str], list[_Person]]:
     with catalog.open(store) as con:
-        sql = f"SELECT {_COLUMNS} FROM instances WHERE dataset = $dataset AND body_has_body ORDER BY key"
+        sql = f"SELECT {_COLUMNS} FROM records WHERE dataset = $dataset AND body_has_body ORDER BY key"
         rows = catalog.query(con, sql, {"dataset": dataset}).rows
     people: dict[tuple[str, str], list[_Person]] = {}
     for split, path, box, crop_x, crop_y, orient, joints, _ in rows:

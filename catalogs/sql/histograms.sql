@@ -1,28 +1,22 @@
--- Table macros over the view `instances`. Samples without a body are left out; `share` adds up to 1 in each dataset.
+-- Table macros over the index alone: they need no attributes, and read poses from the shards, which takes a while. The
+-- named queries of the same subjects read attributes and are fast. Samples without a body are left out; `share` adds up
+-- to 1 in each dataset.
 
--- Cells of equal solid angle: azimuth in equal steps of degrees, elevation in equal steps of its sine, so that views
--- spread evenly over the sphere give a flat histogram. The front (azimuth 0) lies in the middle of a cell, as does the
--- level view when num_elevation is odd: the commonest views must not be split by rounding. Cell 0 of the azimuth is
--- centred at the back, -180 = 180. Only cells with samples are listed.
+-- Cells of equal solid angle (see cells.sql); only cells with samples are listed.
 CREATE MACRO orientation_histogram(num_azimuth := 24, num_elevation := 9) AS TABLE
-    WITH views AS (
+    WITH cells AS (
         SELECT dataset,
-               view_azimuth_deg(body_global_orient_aa) AS azimuth_deg,
-               view_elevation_sin(body_global_orient_aa) AS elevation_sin
-        FROM instances WHERE body_has_body
-    ), cells AS (
-        SELECT dataset,
-               floor((azimuth_deg + 180) / 360 * num_azimuth + 0.5)::INTEGER % num_azimuth AS azimuth_bin,
-               least(floor((elevation_sin + 1) / 2 * num_elevation), num_elevation - 1)::INTEGER AS elevation_bin,
+               orientation_cell(view_azimuth_deg(body_global_orient_aa), view_elevation_sin(body_global_orient_aa),
+                                num_azimuth := num_azimuth, num_elevation := num_elevation) AS cell,
                count(*) AS num_instances
-        FROM views GROUP BY ALL
+        FROM instances WHERE body_has_body GROUP BY ALL
     )
-    SELECT dataset, azimuth_bin, elevation_bin,
-           azimuth_bin * 360.0 / num_azimuth - 180 AS azimuth_deg,
-           degrees(asin(elevation_bin * 2.0 / num_elevation - 1)) AS elevation_from_deg,
-           degrees(asin(least(1.0, (elevation_bin + 1) * 2.0 / num_elevation - 1))) AS elevation_to_deg,
-           num_instances,
-           num_instances / sum(num_instances) OVER (PARTITION BY dataset) AS share
+    SELECT dataset, cell % num_azimuth AS azimuth_bin, cell // num_azimuth AS elevation_bin,
+           cell_azimuth_deg(cell, num_azimuth := num_azimuth) AS azimuth_deg,
+           cell_elevation_from_deg(cell, num_azimuth := num_azimuth, num_elevation := num_elevation)
+               AS elevation_from_deg,
+           cell_elevation_to_deg(cell, num_azimuth := num_azimuth, num_elevation := num_elevation) AS elevation_to_deg,
+           num_instances, num_instances / sum(num_instances) OVER (PARTITION BY dataset) AS share
     FROM cells ORDER BY dataset, azimuth_bin, elevation_bin;
 
 -- Knees and elbows, both sides together: how far they are bent, in bins of `bin_deg` degrees.
@@ -34,7 +28,7 @@ CREATE MACRO flexion_histogram(bin_deg := 10) AS TABLE
                        knee_flexion_deg(joint_aa(body_body_pose_aa, 4)),
                        elbow_flexion_deg(joint_aa(body_body_pose_aa, 17)),
                        elbow_flexion_deg(joint_aa(body_body_pose_aa, 18))]) AS flexion_deg
-        FROM instances WHERE body_has_body
+        FROM records WHERE body_has_body
     ), bins AS (
         SELECT dataset, joint, least(floor(flexion_deg / bin_deg), ceil(180.0 / bin_deg) - 1)::INTEGER AS bin,
                count(*) AS num_joints
@@ -55,7 +49,7 @@ CREATE MACRO joint_angles() AS TABLE
         ) AS names (joint_index, joint)
     ), angles AS (
         SELECT dataset, joint_index, joint, aa_angle_deg(joint_aa(body_body_pose_aa, joint_index)) AS angle_deg
-        FROM instances, joints WHERE body_has_body
+        FROM records, joints WHERE body_has_body
     )
     SELECT dataset, joint_index, joint, count(*) AS num_instances, avg(angle_deg) AS mean_deg,
            stddev_pop(angle_deg) AS std_deg, quantile_cont(angle_deg, 0.95) AS p95_deg

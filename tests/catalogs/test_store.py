@@ -62,7 +62,7 @@ def test_views_hold_the_whole_store(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def test_instances_have_a_column_for_every_field_of_the_layout(con: duckdb.DuckDBPyConnection) -> None:
-    columns = set(query(con, "SELECT * FROM instances LIMIT 0").columns)
+    columns = set(query(con, "SELECT * FROM records LIMIT 0").columns)
     assert {column.name.replace(".", "_") for column in LAYOUT} <= columns
     assert {"key", "sequence", "evidence_reprojection_px", "npy_offset", "npy_size", "shard"} <= columns
 
@@ -70,7 +70,7 @@ def test_instances_have_a_column_for_every_field_of_the_layout(con: duckdb.DuckD
 def test_values_are_those_of_the_record(con: duckdb.DuckDBPyConnection) -> None:
     expected = person("agora", "validation", 1)
     fields = "body_betas, body_body_pose_aa, body_has_betas, camera_focal_px, boxes_person_origin, image_width_px"
-    (row,) = query(con, f"SELECT {fields} FROM instances WHERE key = $key", {"key": expected.key}).rows
+    (row,) = query(con, f"SELECT {fields} FROM records WHERE key = $key", {"key": expected.key}).rows
     assert np.array_equal(np.float32(row[0]), expected.body.betas)
     assert np.array_equal(np.float32(row[1]), expected.body.body_pose_aa.reshape(-1))
     assert row[2:] == (True, [300.0, 300.0], "keypoints", 160)

@@ -1,0 +1,104 @@
+"""One store in a catalog: which of its shards are taken from the catalog file, and which from their own files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from catalogs import file, parquet
+from catalogs.shard_facts import ShardFacts, current_families, makers, read_facts
+from catalogs.stamps import scan
+
+MANY_SHARDS = 200
+"""From so many shards that the catalog file lacks, a question takes seconds: the answer then says so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A store at the moment its catalog was opened.
+
+    alias: of the attached catalog file. shards: all that are finished, in order. kept: those whose rows are taken from
+    the file; loose: those read from their own files. replaced: shards of which the file has rows that no longer hold.
+    shown: families by shard. columns: of the families that some shard shows. dropped: columns of `samples` in the file
+    that none shows any more. note: why answers are slow, if they are.
+    """
+
+    root: Path
+    alias: str
+    shards: tuple[ShardFacts, ...]
+    kept: tuple[ShardFacts, ...]
+    loose: tuple[ShardFacts, ...]
+    replaced: tuple[str, ...]
+    shown: parquet.Shown
+    columns: parquet.Columns
+    dropped: tuple[str, ...]
+    note: str
+
+    def showing(self, shards: tuple[ShardFacts, ...], family: str) -> list[ShardFacts]:
+        """Those of some shards that show a family."""
+        return [shard for shard in shards if family in self.shown[shard.shard]]
+
+
+def open_part(con: duckdb.DuckDBPyConnection, root: Path, alias: str) -> Part:
+    """Look at a store and attach its catalog file, if it has one that can be used.
+
+    Raises:
+        UsageError: the path is no folder.
+        StoreError: a manifest, or a table of attributes, is damaged or of another layout.
+    """
+    seen = scan(root)
+    recorded, problem = _attach(con, root / file.NAME, alias)
+    old = {} if recorded is None else recorded.shards
+    facts = {
+        shard: old[shard] if shard in old and old[shard].on_disk == on_disk else read_facts(root, shard, on_disk)
+        for shard, on_disk in seen.items()
+    }
+    made_by = makers(facts.values())
+    shown = {shard: current_families(one, made_by) for shard, one in facts.items()}
+    kept: list[ShardFacts] = []
+    loose: list[ShardFacts] = []
+    for shard, one in facts.items():
+        is_kept = recorded is not None and one is old.get(shard) and recorded.shown[shard] == shown[shard]
+        (kept if is_kept else loose).append(one)
+    of_kept = {family for one in kept for family in shown[one.shard]}
+    known = {} if recorded is None else {name: found for name, found in recorded.columns.items() if name in of_kept}
+    of_loose = {one.shard: shown[one.shard] - of_kept for one in loose}
+    columns = {**known, **parquet.read_columns(root, loose, of_loose)}
+    gone = {} if recorded is None else {name: it for name, it in recorded.columns.items() if name not in known}
+    return Part(
+        root=root,
+        alias=alias,
+        shards=tuple(facts.values()),
+        kept=tuple(kept),
+        loose=tuple(loose),
+        replaced=tuple(sorted(set(old) - {one.shard for one in kept})),
+        shown=shown,
+        columns=dict(sorted(columns.items())),
+        dropped=tuple(column.beside for it in gone.values() if not it.is_wide for column in it.columns),
+        note=_note(root, problem, len(loose), len(facts)),
+    )
+
+
+def _attach(con: duckdb.DuckDBPyConnection, path: Path, alias: str) -> tuple[file.Recorded | None, str]:
+    """What the catalog file knows, or why it is not used."""
+    if not path.is_file():
+        return None, ""
+    try:
+        con.execute(f"ATTACH {parquet.literal(str(path))} AS {alias} (READ_ONLY)")
+        recorded = file.load(con, alias)
+    except duckdb.Error as error:
+        return None, f"{path} cannot be used ({str(error).splitlines()[0]})"
+    return recorded, "" if recorded is not None else f"{path} is of another version"
+
+
+def _note(root: Path, problem: str, num_loose: int, num_shards: int) -> str:
+    if problem:
+        return f"{problem}: answers come from the shards themselves, as they are, only slower; fix: ehps catalog {root}"
+    if num_loose >= MANY_SHARDS:
+        return (
+            f"{num_loose} of {num_shards} shards are not in the catalog file, which makes answers slow; "
+            f"fix: ehps catalog {root}"
+        )
+    return ""
