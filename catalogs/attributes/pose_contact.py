@@ -24,11 +24,11 @@ _HEAD, _WRISTS = 15, [20, 21]
 _HEAD_CENTRE_M, _HEAD_RADIUS_M = (0.0, 0.05, 0.02), 0.105
 _KNUCKLES, _FINGERS = [28, 43], [29, 44]
 """First and second joint of the middle fingers: the palm's ball lies half-way to the one, the fingers' at the other."""
-_PALM_RADIUS_M, _FINGERS_RADIUS_M = 0.035, 0.03
+_PALM_RADIUS_M, _FINGERS_RADIUS_M = 0.045, 0.05
 
 _AXES = ([1, 2, 1, 2, 7, 8], [13, 14, 4, 5, 10, 11])
 """Joints at the ends of the capsules: trunk halves, thighs, feet."""
-_RADII_M = np.array([0.105, 0.105, 0.075, 0.075, 0.04, 0.04], np.float32)
+_RADII_M = np.array([0.105, 0.105, 0.085, 0.085, 0.04, 0.04], np.float32)
 
 
 def hand_distance_m(
