@@ -115,7 +115,7 @@ def test_visible_points_are_counted_by_part_in_the_source_picture(tmp_path: Path
 
 
 def test_occlusion_is_told_where_hidden_points_have_a_place(tmp_path: Path) -> None:
-    points = joints2d({1: (300, 250, 1), 2: (310, 250, 1), 3: (100, 100, 0), 4: (-9, 100, 0), 5: (0, 0, 0)})
+    points = joints2d({1: (300, 250, 1), 2: (310, 250, 1), 3: (100, 100, 0), 4: (WIDTH + 5, 100, 0), 5: (0, 0, 0)})
     extra = np.zeros((64, 3))
     extra[:2] = (300, 250, 1), (WIDTH - 1, HEIGHT - 1, 0)
     said = {"joints2d_px": points, "extra2d_px": extra, "extra_names": ("headtop", "spine_extra")}
