@@ -14,11 +14,16 @@ from typing import NoReturn
 from cyclopts import App, CycloptsError
 
 from harmonize.errors import EhpsError
+from pipelines.commands.atlas import atlas
+from pipelines.commands.catalog import catalog
+from pipelines.commands.compare import compare
 from pipelines.commands.datasets import datasets
 from pipelines.commands.demo import demo
+from pipelines.commands.describe import describe
 from pipelines.commands.export import export
 from pipelines.commands.ingest import ingest
 from pipelines.commands.miniatures import miniatures
+from pipelines.commands.plot import plot
 from pipelines.commands.propose import propose
 from pipelines.commands.query import query
 from pipelines.commands.report import report
@@ -35,7 +40,12 @@ app = App(
     suppress_keyboard_interrupt=False,
     exit_on_error=False,
 )
-COMMANDS = (demo, miniatures, datasets, ingest, verify, query, view, report, export, propose, train)
+COMMANDS = (
+    *(demo, miniatures, datasets),
+    *(ingest, verify, report, export),
+    *(describe, catalog, query, view, compare, plot, atlas),
+    *(propose, train),
+)
 for command in COMMANDS:
     app.command(command)
 

@@ -23,17 +23,8 @@ from catalogs.selection import Selection
 from pipelines import cli
 
 COMMANDS = (
-    "demo",
-    "miniatures",
-    "datasets",
-    "ingest",
-    "verify",
-    "query",
-    "view",
-    "report",
-    "export",
-    "propose",
-    "train",
+    *("demo", "miniatures", "datasets", "ingest", "verify", "report", "export", "describe", "catalog", "query", "view"),
+    *("compare", "plot", "atlas", "propose", "train"),
 )
 
 
