@@ -1,7 +1,7 @@
 """Where the 22 body joints are, from their rotations: forward kinematics of all rows at once.
 
 Frame: body axes, x left, y up, z front, pelvis at the origin, global orientation removed. A joint lies where its bone
-ends after the rotations of all joints above it (Loper et al. 2015, eq. 3-4); pose and face do not move rest joints.
+ends after the rotations of all joints above it (Loper et al. 2015, eq. 3-4).
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from catalogs.attributes.rest_body import NUM_BETAS, RestBody
+from catalogs.attributes.family import Rows
+from catalogs.attributes.rest_body import RestBody
 from catalogs.attributes.rotations import product, turned
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -27,21 +28,28 @@ BODY_JOINTS = (
 NUM_BODY = 22
 
 
-def bones(rest: RestBody, betas: Floats, has_betas: npt.NDArray[np.bool_]) -> Floats:
+READS = ("body_betas", "body_has_betas", "body_expression", "body_has_expression")
+"""What `bones` reads."""
+
+
+def bones(rest: RestBody, rows: Rows) -> Floats:
     """Each joint's offset from its parent at rest (3, 22, N) in metres, float32; the pelvis' is zero.
 
-    betas (N, 10); where they are unknown the mean shape counts.
+    Of each person's own betas and expression; where they are unknown the mean shape and a neutral face count.
     """
-    parents = rest.parents[:NUM_BODY]
-    offsets, per_beta = rest.joints_m[:NUM_BODY].copy(), rest.joints_per_beta_m[:NUM_BODY].copy()
-    offsets[1:] -= rest.joints_m[parents[1:]]
-    per_beta[1:] -= rest.joints_per_beta_m[parents[1:]]
-    offsets[0], per_beta[0] = 0, 0
-    known = np.where(has_betas[:, None], betas, 0).astype(np.float32)
-    directions = per_beta.transpose(1, 0, 2).reshape(-1, NUM_BETAS).astype(np.float32)
-    shaped = directions @ known.T
+    above = rest.parents[1:NUM_BODY]
+    offsets = np.zeros((NUM_BODY, 3))
+    offsets[1:] = rest.joints_m[1:NUM_BODY] - rest.joints_m[above]
+    moved = np.concatenate([rest.joints_per_beta_m, rest.joints_per_expression_m], axis=2)
+    directions = np.zeros((3, NUM_BODY, moved.shape[2]), np.float32)
+    directions[:, 1:] = (moved[1:NUM_BODY] - moved[above]).transpose(1, 0, 2)
+    known = [
+        np.where(rows.array(f"body_has_{name}")[:, None], rows.array(f"body_{name}"), 0)
+        for name in ("betas", "expression")
+    ]
+    shaped = directions.reshape(3 * NUM_BODY, -1) @ np.concatenate(known, axis=1).T
     shaped += offsets.T.reshape(-1, 1).astype(np.float32)
-    return np.asarray(shaped.reshape(3, NUM_BODY, len(betas)))
+    return np.asarray(shaped.reshape(3, NUM_BODY, len(rows)))
 
 
 def forward(parents: Sequence[int], turns: Floats, offsets: Floats) -> tuple[Floats, Floats]:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from catalogs.attributes import hands, pose_angles, pose_contact, pose_limits
 from catalogs.attributes.family import Attribute, Columns, Family, Rows
-from catalogs.attributes.kinematics import BODY_JOINTS, bones, forward, is_placed
+from catalogs.attributes.kinematics import BODY_JOINTS, READS, bones, forward, is_placed
 from catalogs.attributes.rest_body import RestBody, rest_body
 from catalogs.attributes.rotations import canonical, components, matrices, norm, quaternions
 
@@ -42,8 +42,7 @@ def compute(rows: Rows, rest: RestBody) -> Columns:
 
 def _contact(rows: Rows, rest: RestBody, turns: pose_angles.Floats, is_known: npt.NDArray[np.bool_]) -> dict[str, Any]:
     parents = rest.parents.tolist()
-    offsets = bones(rest, rows.array("body_betas"), rows.array("body_has_betas"))
-    places, whole = forward(parents, turns, offsets)
+    places, whole = forward(parents, turns, bones(rest, rows))
     distance = pose_contact.hand_distance_m(rest, places, whole, is_placed(parents, is_known), is_known)
     return {
         "self_contact_distance_m": distance,
@@ -117,9 +116,9 @@ FAMILY = Family(
         _degrees("jaw_deg", "Angle of the jaw's rotation; 0 for a closed mouth."),
     ),
     reads=(
-        *("body_body_pose_aa", "body_known_body_joints", "body_betas", "body_has_body", "body_has_betas"),
+        *("body_body_pose_aa", "body_known_body_joints", "body_has_body", *READS),
         *("body_left_hand_pose_aa", "body_right_hand_pose_aa", "body_has_left_hand", "body_has_right_hand"),
-        *("body_expression", "body_has_expression", "body_jaw_pose_aa", "body_has_jaw"),
+        *("body_jaw_pose_aa", "body_has_jaw"),
     ),
     compute=compute,
     prepare=rest_body,

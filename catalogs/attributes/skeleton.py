@@ -1,8 +1,9 @@
 """The 3D skeleton: root-relative, in metres, orientation removed.
 
 22 joints of SMPL-X's body (pelvis, then the joints of `body_pose`) in body axes: x to the person's left, y up, z to the
-front, the pelvis at the origin. Made from body_pose and betas by forward kinematics of the neutral model; people whose
-shape is unknown get the mean shape. SMPLer-X compares datasets by such joints (arXiv 2309.17448, Figure 2d).
+front, the pelvis at the origin. Made from body_pose, betas and expression by forward kinematics of the neutral model;
+the mean shape and a neutral face where these are unknown. SMPLer-X compares datasets by such joints (arXiv 2309.17448,
+Figure 2d).
 
 A joint's rotation that the source does not know leaves the joints below it without a place. The skeleton is null where
 that concerns more than the feet; where it is the feet alone, they are drawn with unbent ankles and `has_feet` is false.
@@ -13,11 +14,9 @@ from __future__ import annotations
 import numpy as np
 
 from catalogs.attributes.family import Attribute, Columns, Family, Rows
-from catalogs.attributes.kinematics import BODY_JOINTS, NUM_BODY, bones, forward, is_placed
+from catalogs.attributes.kinematics import BODY_JOINTS, NUM_BODY, READS, bones, forward, is_placed
 from catalogs.attributes.rest_body import RestBody, rest_body
 from catalogs.attributes.rotations import components, matrices, quaternions
-
-READS = ("body_body_pose_aa", "body_known_body_joints", "body_betas", "body_has_body", "body_has_betas")
 
 _FEET = [1 + BODY_JOINTS.index(name) for name in ("left_foot", "right_foot")]
 
@@ -27,7 +26,7 @@ def compute(rows: Rows, rest: RestBody) -> Columns:
     has_body, is_known = rows.array("body_has_body"), rows.array("body_known_body_joints").T != 0
     turns = matrices(quaternions(components(rows.array("body_body_pose_aa"))))
     parents = rest.parents.tolist()
-    places, _ = forward(parents, turns, bones(rest, rows.array("body_betas"), rows.array("body_has_betas")))
+    places, _ = forward(parents, turns, bones(rest, rows))
     placed = is_placed(parents, is_known)
     has_feet = placed[_FEET].all(axis=0)
     placed[_FEET] = True
@@ -56,7 +55,7 @@ FAMILY = Family(
             doc="Whether the rotations that place the feet are known; if not, the ankles are drawn unbent.",
         ),
     ),
-    reads=READS,
+    reads=("body_body_pose_aa", "body_known_body_joints", "body_has_body", *READS),
     compute=compute,
     prepare=rest_body,
     is_wide=True,

@@ -21,7 +21,10 @@ from harmonize.shards.index import INDEX_SCHEMA, read_table
 from harmonize.shards.plan import IngestJob, IngestOptions
 from pipelines.ingest import ingest
 
-IDENTITY = ["key", "split", "sequence", "frame", "person", "body_betas", "body_body_pose_aa"]
+INDEX_COLUMNS = [
+    *("key", "split", "sequence", "frame", "person", "body_body_pose_aa", "body_global_orient_aa"),
+    *("keypoints_joints3d_cam_m", "keypoints_joints3d_origin"),
+]
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             engine.run(job)
     for path, manifest in engine.shards_of(folder / "s"):
         shard = f"{manifest.dataset}-{manifest.split}-{manifest.shard:06d}"
-        table = read_table(path / f"{shard}.parquet", INDEX_SCHEMA, IDENTITY)
+        table = read_table(path / f"{shard}.parquet", INDEX_SCHEMA, INDEX_COLUMNS)
         for family in ("orientation", "pose", "skeleton"):
             values = files.read_attributes(files.folder_of(path, family), shard).drop_columns(
                 ["key", "dataset", "split"]
@@ -111,6 +114,18 @@ def test_skeleton_of_each_person_is_the_true_one(world: World) -> None:
         skeleton = np.reshape(sample["joints_m"], (22, 3))
         turn, joints = true_turn(person, skeleton)
         assert 1000 * np.abs(joints @ turn - skeleton).max() < 1.0
+
+
+def test_skeletons_are_the_joints_that_the_records_carry(world: World) -> None:
+    num = 0
+    for sample in world.samples:
+        if sample["keypoints_joints3d_origin"] != "body" or not sample["has_feet"]:
+            continue
+        joints = np.reshape(sample["keypoints_joints3d_cam_m"], (144, 4))[:22, :3]
+        back = Rotation.from_rotvec(sample["body_global_orient_aa"]).inv().apply(joints - joints[0])
+        assert 1000 * np.abs(back - np.reshape(sample["joints_m"], (22, 3))).max() < 0.1
+        num += 1
+    assert num >= 8
 
 
 def test_joint_angles_have_the_distribution_of_the_world(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ def people() -> dict[str, np.ndarray]:
     return {
         "body_body_pose_aa": rng.normal(0, 0.8, (NUM, 21, 3)).astype(np.float32),
         "body_betas": rng.normal(0, 1.5, (NUM, 10)).astype(np.float32),
+        "body_expression": rng.normal(0, 1.5, (NUM, 10)).astype(np.float32),
     }
 
 
@@ -30,19 +32,19 @@ def skeletons(**values: Any) -> tuple[np.ndarray, np.ndarray]:
     return found["joints_m"].reshape(NUM, 22, 3), found["has_feet"]
 
 
-def model_joints(standin: BodyModels, pose: np.ndarray, betas: np.ndarray) -> np.ndarray:
+def model_joints(standin: BodyModels, pose: np.ndarray, betas: np.ndarray, expression: np.ndarray) -> np.ndarray:
     """The 22 joints with the pelvis at 0, of an upright body in its own axes."""
     whole = np.zeros((NUM, 55, 3), np.float32)
     whole[:, 1:22] = pose
     joints = standin.get("smplx", "neutral").joints(
-        BodyBatch(pose_aa=whole, betas=betas, transl_m=np.zeros((NUM, 3), np.float32))
+        BodyBatch(pose_aa=whole, betas=betas, transl_m=np.zeros((NUM, 3), np.float32), expression=expression)
     )[:, :22]
     return np.asarray(joints - joints[:, :1], np.float64)
 
 
 def test_joints_are_those_of_the_body_model(people: dict[str, np.ndarray], standin: BodyModels) -> None:
     found, has_feet = skeletons(**people)
-    expected = model_joints(standin, people["body_body_pose_aa"], people["body_betas"])
+    expected = model_joints(standin, *people.values())
     assert 1000 * np.abs(found - expected).max() < 0.01
     assert (has_feet == 1).all()
 
@@ -50,7 +52,7 @@ def test_joints_are_those_of_the_body_model(people: dict[str, np.ndarray], stand
 def test_unknown_shape_is_the_mean_shape(people: dict[str, np.ndarray], standin: BodyModels) -> None:
     found, _ = skeletons(**people, body_has_betas=np.arange(NUM) % 2 == 0)
     betas = np.where(np.arange(NUM)[:, None] % 2 == 0, people["body_betas"], 0)
-    expected = model_joints(standin, people["body_body_pose_aa"], betas)
+    expected = model_joints(standin, people["body_body_pose_aa"], betas, people["body_expression"])
     assert 1000 * np.abs(found - expected).max() < 0.01
 
 
@@ -74,7 +76,7 @@ def test_wrong_conventions_are_seen(how: str, people: dict[str, np.ndarray], sta
         "left for right": pose[:, [1, 0, 2, 4, 3, 5, 7, 6, 8, 10, 9, 11, 13, 12, 14, 16, 15, 18, 17, 20, 19]],
     }[how]
     found, _ = skeletons(**{**people, "body_body_pose_aa": broken})
-    expected = model_joints(standin, pose, people["body_betas"])
+    expected = model_joints(standin, *people.values())
     assert np.median(np.linalg.norm(found - expected, axis=2).max(axis=1)) > 0.2
 
 
@@ -90,6 +92,14 @@ def test_what_hangs_on_unknown_joints_has_no_place(people: dict[str, np.ndarray]
     assert has_feet[[1, 2, 4]].tolist() == [0, 1, 1]
 
 
+def test_workers_get_the_rest_body_by_pickle() -> None:
+    prepared = standin_rest()
+    sent = pickle.loads(pickle.dumps(prepared))
+    assert np.array_equal(sent.value.joints_per_beta_m, prepared.value.joints_per_beta_m)
+    assert sent.facts == prepared.facts
+    assert len(sent.facts["body_model"]) == 64
+
+
 def test_global_orientation_does_not_matter() -> None:
     assert "body_global_orient_aa" not in FAMILY.reads
 
@@ -103,7 +113,7 @@ def test_own_joints_of_a_record_are_the_skeleton_turned_back(
     whole = np.zeros((NUM, 55, 3), np.float32)
     whole[:, 0], whole[:, 1:22] = turns.as_rotvec(), people["body_body_pose_aa"]
     transl = rng.uniform((-1, -1, 2), (1, 1, 6), (NUM, 3)).astype(np.float32)
-    batch = BodyBatch(pose_aa=whole, betas=people["body_betas"], transl_m=transl)
+    batch = BodyBatch(pose_aa=whole, betas=people["body_betas"], transl_m=transl, expression=people["body_expression"])
     joints = standin.get("smplx", "neutral").joints(batch)[:, :22].astype(float)
     turned_back = np.einsum("nji,nkj->nki", turns.as_matrix(), joints - joints[:, :1])
     found, _ = skeletons(**people)
