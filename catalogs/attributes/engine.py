@@ -115,6 +115,7 @@ def plan(store: Path, family: Family, body_models: str | None = None) -> FamilyW
         splits[folder].append(manifest)
     jobs, num_current = [], 0
     for folder, manifests in splits.items():
+        files.remove_leftovers(files.folder_of(folder, family.name))
         everyone = split_people(folder, [_name(one) for one in manifests]) if family.reads_people else None
         for manifest in manifests:
             shard = _name(manifest)

@@ -14,7 +14,9 @@ import hashlib
 import json
 import os
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,10 +26,12 @@ import pyarrow.parquet as pq
 
 from harmonize.errors import StoreError
 from harmonize.shards.manifest import canonical, digest
+from harmonize.shards.names import TEMPORARY
 
 FOLDER = "attributes"
 TABLE, MANIFEST = ".parquet", ".json"
 FORMAT_VERSION = 1
+LEFTOVER_S = 3600.0
 _ROW_GROUP = 65536
 
 
@@ -114,7 +118,7 @@ def write(
 
 def put(path: Path, content: bytes) -> None:
     """Write a file that appears whole or not at all."""
-    descriptor, scratch = tempfile.mkstemp(prefix=".tmp-", dir=path.parent)
+    descriptor, scratch = tempfile.mkstemp(prefix=TEMPORARY, dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
@@ -123,6 +127,14 @@ def put(path: Path, content: bytes) -> None:
     except BaseException:
         Path(scratch).unlink(missing_ok=True)
         raise
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed runs left in a folder: temporary files that nobody has touched for LEFTOVER_S seconds."""
+    for path in folder.glob(f"{TEMPORARY}*"):
+        with suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > LEFTOVER_S:
+                path.unlink()
 
 
 def to_parquet(table: Any) -> bytes:

@@ -14,7 +14,8 @@ def verify(store: Path, /, *, decode: bool = False, as_json: Json = False) -> in
     """Read a whole store again and say which shard, which sample, which field is not as it was written.
 
     Checks files against manifests, members against the index, vectors against the layout, and each record against the
-    gate. Exit code 2 when anything is wrong.
+    gate; attribute tables against theirs. Exit code 2 when anything is wrong. An attribute of a shard that was ingested
+    anew is stale, not wrong: it is told, and not used.
 
     Parameters
     ----------
@@ -31,12 +32,15 @@ def verify(store: Path, /, *, decode: bool = False, as_json: Json = False) -> in
     with Meter("verify", num_bytes, "bytes") as meter:
         report = run(store, meter.add, decode=decode)
     findings = [asdict(finding) for finding in report.findings]
+    stale = [asdict(finding) for finding in report.stale]
     counts = {"shards": report.num_shards, "samples": report.num_samples, "bytes": report.num_bytes}
     if as_json:
-        show_json({**counts, "findings": findings})
+        show_json({**counts, "findings": findings, "stale": stale})
     else:
         if findings:
             show(findings, as_json=False)
         verdict = f"{len(findings)} problems" if findings else "all as written"
         print(f"{report.num_shards:,} shards, {report.num_samples:,} samples, {report.num_bytes:,} bytes: {verdict}")
+        if stale:
+            print(f"{len(stale):,} attribute tables are stale, such as {stale[0]['path']}: run `ehps describe {store}`")
     return DAMAGED if findings else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,17 @@ def test_a_failure_leaves_nothing_behind(store: Path, monkeypatch: pytest.Monkey
     assert not (folder / "toy-train-000001.json").exists()
     assert not list(folder.glob(".tmp-*"))
     assert describe(store, TOY) == ["toy-train-000001"]
+
+
+def test_leftovers_of_killed_runs_are_removed_and_the_work_of_others_is_not(store: Path) -> None:
+    describe(store, TOY)
+    folder = files.folder_of(store / "toy" / "train", "toy")
+    old, new = folder / ".tmp-old", folder / ".tmp-new"
+    old.touch()
+    new.touch()
+    os.utime(old, (1, 1))
+    describe(store, TOY)
+    assert (old.exists(), new.exists()) == (False, True)
 
 
 @pytest.mark.parametrize("damage", ["table", "manifest", "no table"])
