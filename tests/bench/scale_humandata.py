@@ -11,7 +11,7 @@ are in released files; unknown betas are zeros.
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ _BOXES = {"bbox_xywh": "person", "lhand_bbox_xywh": "left_hand", "rhand_bbox_xyw
 _BOXES |= {"face_bbox_xywh": "face"}
 _COLUMNS = (
     *("key", "dataset", "split", "image_path", "image_source_width_px", "image_source_height_px", "body_has_body"),
-    *("camera_focal_px", "camera_principal_point_px", "body_has_betas", *POINT_KEYS.values()),
+    *("camera_focal_px", "camera_principal_point_px", "body_has_betas"),
     *(f"body_{name}" for name in _SMPLX.values()),
     *(f"boxes_{name}_xywh_px" for name in _BOXES.values()),
 )
@@ -46,38 +46,40 @@ _COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One npz to write: the people of some shards."""
+    """One npz to write: the people of some shards, with keypoint arrays or without."""
 
     path: Path
     indexes: tuple[Path, ...]
+    has_points: bool
 
 
-def parts(store: Path, folder: Path) -> list[Part]:
-    """The files that hold the people of a store."""
+def parts(store: Path, folder: Path, *, has_points: bool = True) -> list[Part]:
+    """The files that hold the people of a store. Keypoint arrays are most of the bytes of such a file."""
     found = []
     for dataset in sorted(path for path in store.iterdir() if path.is_dir()):
         indexes = sorted(path for path in dataset.glob(f"*/*{INDEX}") if ".rejects" not in path.name)
         step = MAX_ROWS // 1000
         for number, first in enumerate(range(0, len(indexes), step)):
             chosen = tuple(indexes[first : first + step])
-            found.append(Part(folder / f"{dataset.name}_train_{number}.npz", chosen))
+            found.append(Part(folder / f"{dataset.name}_train_{number}.npz", chosen, has_points))
     return found
 
 
 def write_part(part: Part) -> int:
     """Write one npz; the number of its rows."""
-    tables = [read_table(path, INDEX_SCHEMA, list(dict.fromkeys(_COLUMNS))) for path in part.indexes]
+    points = POINT_KEYS if part.has_points else {}
+    tables = [read_table(path, INDEX_SCHEMA, [*_COLUMNS, *points.values()]) for path in part.indexes]
     table = pa.concat_tables(tables).combine_chunks()
     rows = Rows(shard=part.path.stem, table=table.filter(table.column("body_has_body")))
     part.path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(part.path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
-        for key, value in _content(rows).items():
+        for key, value in _content(rows, points).items():
             with file.open(f"{key}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, np.asarray(value), allow_pickle=True)
     return len(rows)
 
 
-def _content(rows: Rows) -> dict[str, Any]:
+def _content(rows: Rows, point_keys: Mapping[str, str]) -> dict[str, Any]:
     smplx = {key: rows.array(f"body_{name}") for key, name in _SMPLX.items()}
     smplx["betas"] = np.where(rows.array("body_has_betas")[:, None], smplx["betas"], np.float32(0))
     meta = {
@@ -97,7 +99,7 @@ def _content(rows: Rows) -> dict[str, Any]:
         "misc": _boxed({"kps3d_root_aligned": False, "flat_hand_mean": True}),
         **{key: rows.array(f"boxes_{name}_xywh_px") for key, name in _BOXES.items()},
     }
-    for key, name in POINT_KEYS.items():
+    for key, name in point_keys.items():
         points = rows.array(name)
         held = (points[..., -1] > 0).any(axis=0)
         mask = np.zeros(NUM_HUMANDATA, np.uint8)
@@ -112,14 +114,15 @@ def _boxed(value: Mapping[str, Any]) -> npt.NDArray[np.object_]:
     return box
 
 
-def load(folder: Path, keys: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Dataset and whole content of these keys, of each file, as training code reads them; these are our own files."""
+def load(folder: Path, keys: Sequence[str] | None) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Dataset and content of each file: of these keys, or of all that SMPLer-X's loader reads. The files are ours."""
     for path in sorted(folder.glob("*.npz")):
         with np.load(path, allow_pickle=True) as file:
-            yield path.stem.rsplit("_train_", 1)[0], {key: file[key] for key in keys}
+            wanted = [key for key in (*LOADER_KEYS, *POINT_KEYS) if key in file] if keys is None else keys
+            yield path.stem.rsplit("_train_", 1)[0], {key: file[key] for key in wanted}
 
 
-def orientation(folder: Path, keys: tuple[str, ...] = ("smplx",)) -> dict[str, npt.NDArray[np.intp]]:
+def orientation(folder: Path, keys: Sequence[str] | None = ("smplx",)) -> dict[str, npt.NDArray[np.intp]]:
     """People in each of 24 x 9 equal-area cells of the viewing direction, per dataset."""
     counts: dict[str, npt.NDArray[np.intp]] = {}
     for dataset, content in load(folder, keys):
@@ -137,7 +140,7 @@ def orientation(folder: Path, keys: tuple[str, ...] = ("smplx",)) -> dict[str, n
     return counts
 
 
-def flexion(folder: Path, keys: tuple[str, ...] = ("smplx",)) -> dict[str, npt.NDArray[np.intp]]:
+def flexion(folder: Path, keys: Sequence[str] | None = ("smplx",)) -> dict[str, npt.NDArray[np.intp]]:
     """Knees and elbows (2, 18) in bins of 10 degrees of bend, per dataset."""
     counts: dict[str, npt.NDArray[np.intp]] = {}
     for dataset, content in load(folder, keys):
@@ -155,7 +158,7 @@ def _bends(aa: npt.NDArray[np.float64], axis: int) -> npt.NDArray[np.intp]:
     return np.bincount(bins.reshape(-1), minlength=18)
 
 
-def betas(folder: Path, keys: tuple[str, ...] = ("smplx",)) -> dict[str, tuple[int, float, float]]:
+def betas(folder: Path, keys: Sequence[str] | None = ("smplx",)) -> dict[str, tuple[int, float, float]]:
     """Number, mean and standard deviation of the norm of the betas of people who have any, per dataset."""
     norms: dict[str, list[npt.NDArray[np.float64]]] = {}
     for dataset, content in load(folder, keys):

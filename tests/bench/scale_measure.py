@@ -77,7 +77,7 @@ def _timed(work: Callable[[], Any]) -> tuple[list[float], Any]:
 def _numpy(folder: Path, task: str, question: str) -> list[list[Any]]:
     import scale_humandata as humandata
 
-    keys = ("smplx",) if task == "numpy" else (*humandata.LOADER_KEYS, *humandata.POINT_KEYS)
+    keys = ("smplx",) if task == "numpy" else None
     if question == "betas":
         return [[dataset, *values] for dataset, values in humandata.betas(folder, keys).items()]
     if question == "orientation":

@@ -38,6 +38,9 @@ from harmonize.shards.tars import END
 
 REDUCED_ROWS, FULL_ROWS = 45_000, 4_500_000
 SHARD_ROWS = 1000
+MIN_PARALLEL = 100
+"""Fewer shards than this are sooner written by one process than others have started."""
+
 REJECT_SHARE = 0.01
 NUM_INPUTS = 20
 _REASONS = ("crowd", "no-fit", "reprojection", "image-missing")
@@ -241,7 +244,7 @@ def spread(
 
 
 def _results(work: Callable[[T], int], items: Sequence[T], num_workers: int) -> Iterator[int]:
-    if num_workers == 1:
+    if num_workers == 1 or len(items) < MIN_PARALLEL:
         yield from map(work, items)
         return
     with ProcessPoolExecutor(num_workers, multiprocessing.get_context("spawn")) as pool:
@@ -258,6 +261,7 @@ def write_store(
 
 def main(arguments: Sequence[str]) -> None:
     from scale_attributes import computed, describe, drawn
+    from scale_tables import write_tables
 
     parser = argparse.ArgumentParser(description="Fill a store with synthetic people of 32 datasets.")
     parser.add_argument("store", type=Path)
@@ -273,6 +277,7 @@ def main(arguments: Sequence[str]) -> None:
     print(f"{'index':16} {seconds:8.1f} s {num_rows / seconds:12,.0f} rows/s")
     for name, seconds in describe(chosen.store, [*computed(), *drawn()], num_workers=chosen.workers).items():
         print(f"{name:16} {seconds:8.1f} s {num_rows / seconds:12,.0f} rows/s")
+    write_tables(chosen.store, chosen.seed)
 
 
 if __name__ == "__main__":
