@@ -161,6 +161,21 @@ def open_network(request: Request) -> Network:
     return Network(module, width, preprocessing, weights_sha256, facts)
 
 
+def check_device(device: str | None) -> None:
+    """Raises:
+    UsageError: torch cannot compute there.
+    """
+    import torch
+
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, ValueError) as error:
+        raise UsageError(
+            f"device {device}: torch cannot compute there ({str(error).splitlines()[0]})",
+            fix="leave the device out: a GPU is taken where there is one",
+        ) from error
+
+
 def _create(request: Request, layout: Layout, size: tuple[int, int] | None) -> torch.nn.Module:
     import torch
 
@@ -175,6 +190,11 @@ def _create(request: Request, layout: Layout, size: tuple[int, int] | None) -> t
                 request.architecture, pretrained=False, num_classes=0, **arguments
             )
         except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+            if layout.name == "timm":
+                raise UsageError(
+                    f"backbone {request.architecture}: timm cannot make it with {arguments}: {error}",
+                    fix="leave out what was asked for beyond the architecture",
+                ) from error
             raise _not_these(request, layout, f"an encoder of layout {layout.name} ({error})") from error
     if layout.patch_padding_px:
         convolution: Any = getattr(getattr(module, "patch_embed", None), "proj", None)

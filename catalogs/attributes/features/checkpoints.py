@@ -9,6 +9,7 @@ from __future__ import annotations
 import pickle
 import re
 import warnings
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +71,8 @@ def _torch_file(path: Path) -> Any:
 
     try:
         with warnings.catch_warnings(action="ignore"):  # on pickle protocols: the outcome says all there is to say
-            return torch.load(path, map_location="cpu", weights_only=True)
+            # Mapped, not read: an optimizer's state beside the weights, twice their size, then costs nothing.
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
         classes = sorted(set(_GLOBAL.findall(str(error))))
         if not classes:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from catalogs.attributes.family import Attribute, Columns, Family, Prepared, Rows, Scope
-from catalogs.attributes.features.backbones import DEFAULT, Network, Request, open_network, resolve
+from catalogs.attributes.features.backbones import DEFAULT, Network, Request, check_device, open_network, resolve
 from catalogs.attributes.features.preprocess import to_input
 from harmonize.errors import DataError, UsageError
 
@@ -46,9 +46,10 @@ def family(
     record. device: as torch names it; None takes a GPU where there is one.
 
     Raises:
-        UsageError: there is no such architecture, no weights, or they do not fit; a package is missing.
+        UsageError: there is no such architecture, device or weights, or they do not fit; a package is missing.
         RawFileError: the weights are damaged.
     """
+    check_device(device)
     request = resolve(backbone, weights, size_px)
     network = open_network(request)
     work = Work(request=request, weights_sha256=network.weights_sha256, device=device, batch=batch)

@@ -5,7 +5,7 @@
     osx (and SMPLer-X)         encoder. or backbone.task_tokens     IDEA-Research/OSX, caizhongang/SMPLer-X: vit.py of
                                                                     transformer_utils, config/encoder, common/base.py
     vitpose                    backbone.last_norm.weight            ViTAE-Transformer/ViTPose: mmpose backbones/vit.py
-    humanbench (and UniHCP)    backbone_module.patch_embed.         OpenGVLab/HumanBench: PATH/core/models
+    humanbench                 backbone_module.patch_embed.         OpenGVLab/HumanBench: PATH/core/models
     timm                       anything else: timm's own names
 
 What is not part of the picture encoder (heads, decoders, necks) is left out; within the encoder every tensor must fit.

@@ -153,6 +153,10 @@ def test_what_cannot_be_opened_says_what_to_do() -> None:
         family("vit_small_patch16_224")
     with pytest.raises(UsageError, match="expected no weights"):
         family(RANDOM, Path("w.pth"))
+    with pytest.raises(UsageError, match="device nowhere: torch cannot compute there"):
+        family(RANDOM, device="nowhere")
+    with pytest.raises(UsageError, match="backbone test_vit: timm cannot make it with"):
+        family(RANDOM, size_px=(0, 0))
 
 
 def test_two_backbones_never_mix() -> None:
