@@ -15,7 +15,8 @@ from catalogs.attributes.family import IDENTITY, to_numpy
 from harmonize.errors import UsageError
 from harmonize.shards.manifest import digest
 
-PREFIX, VECTORS = "map_", "_vectors"
+PREFIX, VECTORS = "map_", "vectors_of_map_"
+"""How the names of maps begin, and those of the vectors that they were made of: only maps have x and y."""
 _VERSIONS = "versions"
 """The fact of image features that may differ on one map: which packages computed them, not with which weights."""
 
@@ -36,8 +37,7 @@ def read_map(store: Path, name: str) -> Any:
 def maps_in(store: Path) -> list[str]:
     """The names of the maps of a store."""
     paths = files.store_folder(store).glob(f"{PREFIX}*{files.MANIFEST}")
-    names = sorted(path.name.removesuffix(files.MANIFEST).removeprefix(PREFIX) for path in paths)
-    return [name for name in names if not name.endswith(VECTORS)]
+    return sorted(path.name.removesuffix(files.MANIFEST).removeprefix(PREFIX) for path in paths)
 
 
 def map_facts(store: Path, name: str) -> dict[str, Any]:
@@ -96,3 +96,8 @@ def shown(source: str, facts: Mapping[str, Any]) -> str:
 def full_name(name: str) -> str:
     """The name of the table of a map."""
     return f"{PREFIX}{name}"
+
+
+def vectors_name(name: str) -> str:
+    """The name of the table of the vectors that a map was made of."""
+    return f"{VECTORS}{name}"

@@ -13,7 +13,6 @@ import pyarrow as pa
 from catalogs.attributes import files
 from catalogs.attributes.family import IDENTITY, to_numpy
 from catalogs.attributes.map_files import (
-    VECTORS,
     full_name,
     made_by,
     map_manifest,
@@ -22,6 +21,7 @@ from catalogs.attributes.map_files import (
     read_map,
     samples_of,
     shown,
+    vectors_name,
 )
 from catalogs.attributes.map_layout import comparable, pca, place, project
 from catalogs.attributes.map_sampling import open_source
@@ -74,10 +74,10 @@ def placed(store: Path, name: str, data: Path, keys: Collection[str] | None = No
         )
     samples = samples_of(read_map(store, name))
     folder = files.store_folder(store)
-    beside = files.read_manifest(folder, full_name(name) + VECTORS)
+    beside = files.read_manifest(folder, vectors_name(name))
     if beside is None or beside.sha256 != found.facts[RESULT]["vectors_sha256"]:
         raise files.damaged(folder / full_name(name), "the vectors beside it are not those it was made of")
-    table = files.read_attributes(folder, full_name(name) + VECTORS)
+    table = files.read_attributes(folder, vectors_name(name))
     vectors, places = to_numpy(table.column("vector"), None), points_of(samples)
     result, metric = found.facts[RESULT], found.facts["metric"]
     basis = pca(comparable(vectors, metric))[:2] if found.facts["method"] == "pca" else None

@@ -5,7 +5,7 @@
     place_on_map(store, "skeleton", keys)                   more samples on the map that is there
 
 Columns: key, dataset, split, x, y (no unit, no meaning but nearness), is_placed (not one of the samples that the map
-was made of). The samples' vectors lie beside, in `map_NAME_vectors`, so that new data finds its place years later
+was made of). The samples' vectors lie beside, in `vectors_of_map_NAME`, so that new data finds its place years later
 without the fitted object. The map's facts say all that it depends on: source and what made it (backbone, weights,
 preprocessing), method, parameters, seed, samples a dataset, version, and which datasets are on it or left out.
 
@@ -29,7 +29,6 @@ import pyarrow as pa
 from catalogs.attributes import files
 from catalogs.attributes.code import code_sha256
 from catalogs.attributes.map_files import (
-    VECTORS,
     Points,
     full_name,
     made_by,
@@ -38,6 +37,7 @@ from catalogs.attributes.map_files import (
     maps_in,
     read_map,
     shown,
+    vectors_name,
 )
 from catalogs.attributes.map_layout import METRICS, Method, UmapLimits, comparable, pca, project, umap_layout
 from catalogs.attributes.map_placing import place_on_map, placed
@@ -139,7 +139,7 @@ def _keep_vectors(store: Path, name: str, sample: MapSample, spec: StoreTable) -
     table = sample.identity.append_column("vector", pa.FixedSizeListArray.from_arrays(flat, width))
     beside = StoreTable(
         store=Path(store),
-        name=spec.name + VECTORS,
+        name=vectors_name(name),
         inputs=spec.inputs,
         code_sha256=spec.code_sha256,
         facts=spec.facts,
@@ -169,10 +169,8 @@ def _check_backbone(store: Path, name: str, source: Source) -> None:
 
 
 def _check(name: str, method: str, metric: str | None) -> None:
-    if not _NAME.fullmatch(name) or name.endswith(VECTORS):
-        raise UsageError(
-            f"{name!r} cannot name a map", fix=f"small letters, digits and underscores, and not {VECTORS} at the end"
-        )
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"{name!r} cannot name a map", fix="use small letters and digits, with underscores between")
     if method not in ("umap", "pca"):
         raise UsageError(f"map {name}: no method {method!r}", fix="choose umap or pca")
     if metric is not None and metric not in METRICS:

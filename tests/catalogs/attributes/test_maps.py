@@ -9,6 +9,7 @@ import pytest
 from small_attributes import vectors, write_family
 from small_store import person, write_shard
 
+import catalogs.store
 from catalogs.attributes import files, maps
 from catalogs.attributes.map_layout import UmapLimits, pca, place, umap_layout
 from catalogs.attributes.map_sampling import choose, open_source
@@ -180,8 +181,8 @@ def test_vectors_of_another_making_are_not_used(store: Path) -> None:
     maps.make_map(store, "one", "skeleton", method="pca", per_dataset=5)
     maps.make_map(store, "two", "skeleton", method="pca", per_dataset=6)
     for suffix in (".parquet", ".json"):
-        (store / "attributes" / f"map_one_vectors{suffix}").write_bytes(
-            (store / "attributes" / f"map_two_vectors{suffix}").read_bytes()
+        (store / "attributes" / f"vectors_of_map_one{suffix}").write_bytes(
+            (store / "attributes" / f"vectors_of_map_two{suffix}").read_bytes()
         )
     with pytest.raises(StoreError, match="not those it was made of"):
         maps.place_on_map(store, "one")
@@ -191,7 +192,7 @@ def test_vectors_of_another_making_are_not_used(store: Path) -> None:
     ("arguments", "message"),
     [
         ({"name": "Über", "source": "orientation"}, "cannot name a map"),
-        ({"name": "x_vectors", "source": "orientation"}, "cannot name a map"),
+        ({"name": "x__y", "source": "orientation"}, "cannot name a map"),
         ({"name": "x", "source": "orientatoin"}, "no map of 'orientatoin'"),
         ({"name": "x", "source": "skeleton"}, r"found 6 missing .*\n  fix: ehps describe .* --attributes skeleton"),
         ({"name": "x", "source": "features_a"}, r"\n  fix: ehps describe .* --backbone a"),
@@ -203,6 +204,14 @@ def test_wrong_requests(store: Path, arguments: dict[str, Any], message: str) ->
     with pytest.raises(UsageError, match=message):
         maps.make_map(store, **arguments)
     assert not (store / "attributes").exists()
+
+
+def test_a_catalog_has_maps_and_other_tables(store: Path) -> None:
+    maps.make_map(store, "views", "orientation", method="pca", per_dataset=5)
+    con = catalogs.store.open(store)
+    answer = catalogs.store.query(con, "SELECT map, dataset, count(*) FROM maps GROUP BY ALL ORDER BY ALL")
+    assert [tuple(row) for row in answer.rows] == [("views", dataset, 5) for dataset in DATASETS]
+    con.close()
 
 
 def test_an_unknown_map_is_named_beside_the_known(store: Path) -> None:
@@ -253,5 +262,5 @@ def test_the_choice_is_by_hash_whatever_the_shards(store: Path, tmp_path: Path) 
 def test_stored_vectors_keep_their_own_precision(store: Path) -> None:
     write_family(store, "features_a", features)
     maps.make_map(store, "pictures", "features_a", method="pca", per_dataset=5)
-    table = files.read_attributes(files.store_folder(store), "map_pictures_vectors")
+    table = files.read_attributes(files.store_folder(store), "vectors_of_map_pictures")
     assert table.schema.field("vector").type.value_type == pa.float16()
