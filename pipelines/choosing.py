@@ -137,7 +137,7 @@ def check_key(con: duckdb.DuckDBPyConnection, key: str) -> None:
     if catalog.query(con, "SELECT 1 FROM instances WHERE key = $key LIMIT 1", {"key": key}).rows:
         return
     near = catalog.query(
-        con, "SELECT key FROM instances ORDER BY damerau_levenshtein(key, $key), key LIMIT 3", {"key": key}
+        con, "SELECT key FROM instances ORDER BY jaro_winkler_similarity(key, $key) DESC, key LIMIT 3", {"key": key}
     ).rows
     raise UsageError(
         f"no sample is called {key!r}; the nearest are {', '.join(row[0] for row in near)}",

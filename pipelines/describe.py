@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from catalogs.attributes import FAMILIES
+from catalogs.attributes import FAMILIES, features, scene_features
 from catalogs.attributes.family import Family
 from harmonize.errors import EhpsError, UsageError
 from pipelines.describe_tables import TABLES, make_tables
-from pipelines.describe_work import Failure, FamilySummary, describe_families
+from pipelines.describe_work import SCENES, Outcome, describe_families
 from pipelines.progress import Meter
 
 FEATURES = "features"
@@ -36,8 +36,8 @@ class Request:
     body_models: str | None = None
 
 
-def describe_store(request: Request) -> tuple[list[FamilySummary], list[Failure]]:
-    """Make what is missing or stale, and bring the catalog file up to date; what was done, and what failed.
+def describe_store(request: Request) -> Outcome:
+    """Make what is missing or stale, and bring the catalog file up to date.
 
     Raises:
         UsageError: an unknown name, no finished shard, or weights that do not fit the backbone.
@@ -47,16 +47,26 @@ def describe_store(request: Request) -> tuple[list[FamilySummary], list[Failure]
     from catalogs import file
 
     families, tables = chosen(request)
-    summaries, failures = describe_families(
-        request.store, families, request.body_models, request.num_workers, is_refit=request.is_refit
+    described = describe_families(
+        request.store,
+        families,
+        request.body_models,
+        request.num_workers,
+        is_refit=request.is_refit,
+        optional=[family.name for family in families if family.name.startswith(SCENES)],
     )
-    made, problems = make_tables(request.store, tables, is_refit=request.is_refit)
+    made = make_tables(request.store, tables, is_asked_for=request.names is not None)
+    failures = [*described.failures, *made.failures]
     with Meter("catalog", 0, "samples") as meter:
         try:
             file.refresh(request.store, meter.add)
         except (EhpsError, OSError) as error:
-            problems.append(("catalog", error))
-    return [*summaries, *made], [*failures, *problems]
+            failures.append(("catalog", error))
+    return Outcome(
+        summaries=(*described.summaries, *made.summaries),
+        failures=tuple(failures),
+        notes=(*described.notes, *made.notes),
+    )
 
 
 def chosen(request: Request) -> tuple[list[Family], list[str]]:
@@ -78,7 +88,8 @@ def chosen(request: Request) -> tuple[list[Family], list[str]]:
         families = list(FAMILIES.values())
     else:
         families = _with_followed([FAMILIES[name] for name in request.names if name in FAMILIES])
-    families += _feature_families(request)
+    of_pictures = _feature_families(request)
+    families += [*of_pictures, *(scene_features.family(one) for one in of_pictures)]
     if request.names is None:
         return families, [*TABLES] if request.with_tables else []
     return families, [name for name in TABLES if name in request.names]
@@ -96,8 +107,6 @@ def _with_followed(families: Sequence[Family]) -> list[Family]:
 
 
 def _feature_families(request: Request) -> list[Family]:
-    from catalogs.attributes import features
-
     named = [name.removeprefix(f"{FEATURES}_") for name in request.names or () if name.startswith(FEATURES)]
     backbones = [features.DEFAULT if name == FEATURES else name for name in named]
     if request.backbone is not None:

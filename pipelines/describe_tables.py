@@ -2,47 +2,99 @@
 
 from __future__ import annotations
 
+import importlib.util
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from catalogs.attributes import overlaps
-from harmonize.errors import EhpsError
-from pipelines.describe_work import Failure, FamilySummary
+from catalogs.attributes import files
+from catalogs.attributes.features import DEFAULT, PREFIX
+from catalogs.attributes.reading import coverage, families_in
+from harmonize.errors import EhpsError, UsageError
+from pipelines.describe_work import Failure, FamilySummary, Outcome
+from pipelines.progress import Meter
 
-Make = Callable[[Path, bool], tuple[int, int, int]]
-"""make(store, is_refit) -> tables made, tables that were current, rows made."""
-
-
-def _overlaps(store: Path, is_refit: bool) -> tuple[int, int, int]:
-    if overlaps.is_current(store):
-        return 0, 1, 0
-    return 1, 0, int(overlaps.overlaps(store).num_rows)
+TABLES = ("overlaps", "duplicates", "maps")
+"""What --attributes takes, in the order they are made."""
 
 
-TABLES: dict[str, Make] = {"overlaps": _overlaps}
-"""By the name that --attributes takes, in the order they are made."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Table:
+    """One table: its name in the store, and what makes it unless it is current and returns it."""
+
+    name: str
+    make: Callable[[], Sequence[object]]
 
 
-def make_tables(store: Path, names: Sequence[str], *, is_refit: bool) -> tuple[list[FamilySummary], list[Failure]]:
-    """Make what is missing or stale of some tables; one that fails does not stop the others."""
+def make_tables(store: Path, names: Sequence[str], *, is_asked_for: bool) -> Outcome:
+    """Make what is missing or stale of some tables; one that fails does not stop the others.
+
+    is_asked_for: by name; otherwise a table that this store cannot have (no pictures, too few samples) is no failure.
+    """
     summaries: list[FamilySummary] = []
     failures: list[Failure] = []
-    for name in names:
-        start = time.monotonic()
-        try:
-            num_made, num_current, num_rows = TABLES[name](store, is_refit)
-        except (EhpsError, OSError) as error:
-            failures.append((name, error))
-            continue
-        summaries.append(
-            FamilySummary(
-                name=name,
-                num_made=num_made,
-                num_current=num_current,
-                num_failed=0,
-                num_rows=num_rows,
-                seconds=time.monotonic() - start,
+    notes: list[str] = []
+    tables = [table for name in names for table in _tables(store, name)]
+    with Meter("tables", len(tables), "tables") as meter:
+        for table in tables:
+            start, before = time.monotonic(), _stamp(store, table.name)
+            try:
+                num_rows = len(table.make())
+            except UsageError as error:
+                if is_asked_for:
+                    failures.append((table.name, error))
+                else:
+                    notes.append(f"{table.name} left out: {error}")
+                continue
+            except (EhpsError, OSError) as error:
+                failures.append((table.name, error))
+                continue
+            finally:
+                meter.add(1)
+            is_made = _stamp(store, table.name) != before
+            summaries.append(
+                FamilySummary(
+                    name=table.name,
+                    num_made=int(is_made),
+                    num_current=int(not is_made),
+                    num_failed=0,
+                    num_rows=num_rows if is_made else 0,
+                    seconds=time.monotonic() - start,
+                )
             )
-        )
-    return summaries, failures
+    return Outcome(summaries=tuple(summaries), failures=tuple(failures), notes=tuple(notes))
+
+
+def _tables(store: Path, name: str) -> Iterator[_Table]:
+    from catalogs.attributes import maps, redundancy
+
+    features = described_features(store)
+    if name == "overlaps":
+        yield _Table(name=name, make=lambda: redundancy.overlaps(store))
+    elif name == "duplicates":
+        yield _Table(name=name, make=lambda: redundancy.duplicates(store, features[0] if features else None))
+    else:
+        method: Literal["umap", "pca"] = "umap" if importlib.util.find_spec("umap") else "pca"
+        for source in ("orientation", "skeleton", *features):
+            yield _Table(
+                name=f"map_{source}",
+                make=lambda source=source: maps.make_map(store, source, source, method=method),  # type: ignore[misc]
+            )
+
+
+def described_features(store: Path) -> list[str]:
+    """The families of image features that all shards of a store have, those of the default network first."""
+    names = [name for name in families_in(store) if name.startswith(PREFIX)]
+    whole = [name for name in names if (covered := coverage(store, name)).num_current == len(covered.shards)]
+    return sorted(whole, key=lambda name: (not name.startswith(f"{PREFIX}{DEFAULT}_"), name))
+
+
+def _stamp(store: Path, name: str) -> tuple[int, int] | None:
+    """What tells that a table was written anew; None when there is none."""
+    try:
+        status = (files.store_folder(store) / f"{name}{files.MANIFEST}").stat()
+    except FileNotFoundError:
+        return None
+    return status.st_mtime_ns, status.st_ino

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
-from catalogs.attributes import engine, pose_basis, pose_space
+from catalogs.attributes import engine, pose_basis, pose_space, scene_prototypes
 from catalogs.attributes.engine import FamilyWork, ShardJob
-from catalogs.attributes.family import Family
-from harmonize.errors import EhpsError
+from catalogs.attributes.family import Family, Scope
+from harmonize.errors import EhpsError, UsageError
+from harmonize.shards.names import shard_name
 from pipelines.progress import Meter
 from pipelines.workers import Workers
 
@@ -19,6 +20,9 @@ Count = Callable[[int], None]
 Problem = EhpsError | OSError
 Failure = tuple[str, Problem]
 """What failed, and why."""
+
+SCENES = "scene_"
+"""How families begin that label scenes by image features."""
 
 POLL_S = 0.5
 INLINE_ROWS = 100_000
@@ -53,6 +57,15 @@ class DescribeFailedError(EhpsError):
         self.exit_code = max(error.exit_code if isinstance(error, EhpsError) else 1 for _, error in failures)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What was done, what failed, and why something was left out."""
+
+    summaries: tuple[FamilySummary, ...]
+    failures: tuple[Failure, ...]
+    notes: tuple[str, ...]
+
+
 def describe_families(
     store: Path,
     families: Sequence[Family],
@@ -60,25 +73,34 @@ def describe_families(
     num_workers: int,
     *,
     is_refit: bool = False,
-) -> tuple[list[FamilySummary], list[Failure]]:
+    optional: Collection[str] = (),
+) -> Outcome:
     """Compute what is missing or stale of each family, those that others follow first.
 
-    A shard or a family that fails does not stop the others. is_refit: fit the basis of the poses anew.
+    A shard or a family that fails does not stop the others. is_refit: fit anew what is fitted to a store. optional:
+    families that some stores cannot have, which is then no failure.
 
     Raises:
-        UsageError: a family follows one that is not among them.
+        UsageError: a family follows one that is not among them; no finished shard.
         InterruptedRunError: a worker was killed. Finished shards are kept.
         BaseException: a bug of a family, once all its other shards are done.
     """
-    summaries, failures = [], []
-    for family in engine.in_order(families):
+    engine.shards_of(store)
+    summaries: list[FamilySummary] = []
+    failures: list[Failure] = []
+    notes: list[str] = []
+    ordered = {family.name: family for family in engine.in_order(families)}
+    for family in ordered.values():
         start = time.monotonic()
         try:
-            if is_refit and family.name == pose_space.FAMILY.name:
-                pose_basis.refit(store)
+            if is_refit:
+                _refit(store, family, ordered, body_models)
             work = engine.plan(store, family, body_models)
         except (EhpsError, OSError) as error:
-            failures.append((family.name, error))
+            if family.name in optional and isinstance(error, UsageError):
+                notes.append(f"{family.name} left out: {error}")
+            else:
+                failures.append((family.name, error))
             continue
         failed = run_work(work, num_workers)
         failures += failed
@@ -94,7 +116,18 @@ def describe_families(
                 seconds=time.monotonic() - start,
             )
         )
-    return summaries, failures
+    return Outcome(summaries=tuple(summaries), failures=tuple(failures), notes=tuple(notes))
+
+
+def _refit(store: Path, family: Family, known: Mapping[str, Family], body_models: str | None) -> None:
+    """Fit anew what the shards of a family share, where that is fitted to the store."""
+    if family.name == pose_space.FAMILY.name:
+        pose_basis.refit(store)
+    elif family.name.startswith(SCENES):
+        shards = {shard_name(one.dataset, one.split, one.shard): folder for folder, one in engine.shards_of(store)}
+        scope = Scope(store=store, body_models=body_models, shards=shards)
+        (features,) = (known[name] for name in family.follows)
+        scene_prototypes.put_into_use(scope, scene_prototypes.from_cards(scope, features), features)
 
 
 def run_work(work: FamilyWork, num_workers: int) -> list[Failure]:

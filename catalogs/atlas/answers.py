@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -18,12 +18,13 @@ from harmonize.errors import UsageError
 
 Floats = npt.NDArray[np.float64]
 
-NUM_BINS = 40
+MIN_BINS, MAX_BINS = 12, 40
 MAX_INTEGER_BINS = 60
 LOG_RATIO = 20.0
 """A positive attribute whose 99.5th percentile is more than this many times its 0.5th is shown on a log axis."""
 
 SYMBOLS = {"deg": "°"}
+MAPS_FIX = "ehps describe STORE --attributes maps"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +47,18 @@ class Source:
                 raise UsageError(f"{name}: expected one of {', '.join(held)}", fix="change --datasets")
         return cls(con, tuple(held if chosen is None else dict.fromkeys(chosen)))
 
+    def has(self, view: str) -> bool:
+        """Whether the catalog has a view of this name: a family or table of which the store has values."""
+        sql = "SELECT 1 FROM information_schema.tables WHERE table_name = $view LIMIT 1"
+        return bool(query(self.con, sql, {"view": view}).rows)
+
     def rows(self, sql: str, family: str) -> list[tuple[Any, ...]]:
         """The rows of a SELECT that names its datasets as $datasets.
 
         Raises:
             UsageError: there are none: the family has no values for these datasets.
         """
-        rows = query(self.con, sql, {"datasets": list(self.datasets)}).rows
+        rows = query(self.con, sql, {"datasets": list(self.datasets)}).rows if self.has(family) else ()
         if not rows:
             raise UsageError(
                 f"nothing to draw: no {family} of {', '.join(self.datasets)} is known",
@@ -72,6 +78,7 @@ class Histogram:
     counts: dict[str, Floats]
     medians: dict[str, float]
     is_log: bool
+    is_count: bool
 
     def shares(self, dataset: str) -> Floats:
         """(B,) of one dataset, which add up to 1."""
@@ -135,20 +142,23 @@ def histogram(source: Source, family: str, name: str) -> Histogram:
         counts={dataset: found for dataset, found in counts.items() if found.any()},
         medians={dataset: float(middle) for dataset, middle in medians},
         is_log=is_log,
+        is_count=column.kind == "count",
     )
 
 
 def _edges(source: Source, family: str, known: str, value: str, *, is_count: bool) -> tuple[Floats, bool]:
-    quantiles = f"[min({value}), quantile_cont({value}, 0.005), quantile_cont({value}, 0.995), max({value})]"
-    ((found,),) = source.rows(f"SELECT {quantiles} {known} HAVING count(*) > 0", family)
+    bounds = f"[min({value}), quantile_cont({value}, 0.005), quantile_cont({value}, 0.995), max({value})]"
+    ((found, num),) = source.rows(f"SELECT {bounds}, count(*) {known} HAVING count(*) > 0", family)
     smallest, low, high, largest = (float(value) for value in found)
     if is_count and largest - smallest <= MAX_INTEGER_BINS:
         return np.arange(smallest - 0.5, largest + 1), False
+    # The cube root of the number of samples, as in the rule of Freedman and Diaconis.
+    num_bins = int(np.clip(round(3 * (num / len(source.datasets)) ** (1 / 3)), MIN_BINS, MAX_BINS))
     if smallest > 0 and high / low > LOG_RATIO:
-        return np.geomspace(low, high, NUM_BINS + 1), True
+        return np.geomspace(low, high, num_bins + 1), True
     if low == high:
         low, high = low - 0.5, high + 0.5
-    return np.linspace(low, high, NUM_BINS + 1), False
+    return np.linspace(low, high, num_bins + 1), False
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,29 +170,30 @@ class Points:
     classes: npt.NDArray[np.str_]
 
 
-Class = Literal["domain", "card_scene", "environment"]
-
-
 def map_names(source: Source, prefix: str) -> list[str]:
     """The maps of a store whose names begin so, by name."""
+    if not source.has("maps"):
+        return []
     rows = query(source.con, "SELECT DISTINCT map FROM maps ORDER BY map").rows
     return [str(name) for (name,) in rows if str(name).startswith(prefix)]
 
 
-def map_points(source: Source, name: str, kind: Class | None = None) -> Points:
-    """The points of a map, with the class that the family `scene` gives them.
+def map_points(source: Source, name: str, classes: tuple[str, str] | None = None) -> Points:
+    """The points of a map. classes: a family and its text column, of which each point gets its value or "unknown".
 
     Raises:
         UsageError: the map has no point of these datasets.
     """
-    value = "''" if kind is None else f"coalesce(scene.{kind}, 'unknown')"
-    join = "" if kind is None else "LEFT JOIN scene USING (key)"
+    value, join = "''", ""
+    if classes is not None:
+        family, column = classes
+        value, join = f"coalesce(classes.\"{column}\", 'unknown')", f'LEFT JOIN "{family}" AS classes USING (key)'
     sql = (
         f"SELECT maps.dataset, x, y, {value} FROM maps {join} "
         "WHERE map = $map AND list_contains($datasets, maps.dataset) ORDER BY maps.key"
     )
     rows = query(source.con, sql, {"datasets": list(source.datasets), "map": name}).rows
     if not rows:
-        raise UsageError(f"map {name}: no point of {', '.join(source.datasets)}", fix="ehps describe STORE --maps")
-    datasets, x, y, classes = zip(*rows, strict=True)
-    return Points(np.array(datasets, np.str_), np.column_stack([x, y]).astype(np.float64), np.array(classes, np.str_))
+        raise UsageError(f"map {name}: no point of {', '.join(source.datasets)}", fix=MAPS_FIX)
+    datasets, x, y, found = zip(*rows, strict=True)
+    return Points(np.array(datasets, np.str_), np.column_stack([x, y]).astype(np.float64), np.array(found, np.str_))

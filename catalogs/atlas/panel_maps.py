@@ -13,6 +13,9 @@ from catalogs.atlas.style import bare, class_style, dataset_style, handles
 NUM_LAYERS = 6
 """Groups are drawn in turns of a sixth of their points each: none lies wholly on top of the others."""
 
+CLASS_COLUMNS = 2
+UNKNOWN, PALE = "unknown", "#BBBBBB"
+
 RASTER_FROM = 4000
 """With more points a vector file holds them as pixels; text and axes stay vectors."""
 
@@ -25,25 +28,22 @@ def draw_by_dataset(axis: Any, points: Points, datasets: Sequence[str]) -> None:
 def draw_by_class(axis: Any, points: Points) -> None:
     """One colour and marker a class, the most frequent first, with a legend under the panel that counts them."""
     names, counts = np.unique(points.classes, return_counts=True)
-    order = np.argsort(-counts, kind="stable")
+    order = np.lexsort((names, -counts, names == UNKNOWN))
     classes = [str(names[i]) for i in order]
-    styles = [class_style(number) if name != "unknown" else ("#BBBBBB", "o") for number, name in enumerate(classes)]
+    styles = [class_style(number) if name != UNKNOWN else (PALE, "o") for number, name in enumerate(classes)]
     _scatter(axis, points, points.classes, list(zip(classes, styles, strict=True)))
-    labels = [f"{name.replace('_', ' ')} ({counts[i]:,})" for name, i in zip(classes, order, strict=True)]
-    columns = 2 if len(labels) > 1 else 1
-    # The label holds the legend's room: the layout would otherwise narrow the panel to the legend's width.
-    axis.set_xlabel("\n" * (-(-len(labels) // columns)), fontsize=6, linespacing=1.45)
-    legend = axis.legend(
-        handles=handles(labels, styles),
+    axis.legend(
+        handles=handles(
+            [f"{name.replace('_', ' ')} ({counts[i]:,})" for name, i in zip(classes, order, strict=True)], styles
+        ),
         loc="upper left",
-        bbox_to_anchor=(-0.02, 0.01),
-        ncols=columns,
+        bbox_to_anchor=(-0.03, 0.0),
+        ncols=CLASS_COLUMNS,
         columnspacing=0.8,
         handletextpad=0.1,
         labelspacing=0.3,
-        borderpad=0.2,
+        borderpad=0.3,
     )
-    legend.set_in_layout(False)
 
 
 def _scatter(axis: Any, points: Points, groups: Any, styles: Sequence[tuple[str, tuple[str, str]]]) -> None:
@@ -61,7 +61,6 @@ def _scatter(axis: Any, points: Points, groups: Any, styles: Sequence[tuple[str,
                 linewidths=0,
                 rasterized=len(points.xy) > RASTER_FROM,
             )
-    axis.set_box_aspect(1)
     axis.set_aspect("equal", adjustable="datalim")
     axis.margins(0.04)
     bare(axis)

@@ -104,7 +104,7 @@ def _value_axis(axis: Any, histogram: Histogram) -> None:
         axis.xaxis.set_minor_locator(NullLocator())
         axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.3g}"))
     else:
-        axis.xaxis.set_major_locator(MaxNLocator(4))
+        axis.xaxis.set_major_locator(MaxNLocator(4, integer=histogram.is_count))
     axis.set_facecolor("none")
     axis.set_axisbelow(True)
     axis.grid(axis="x", color=GROUND, linewidth=0.4)

@@ -87,11 +87,18 @@ def styled() -> Iterator[None]:
 
 
 def new_figure(size: Size, height_mm: float) -> Figure:
-    """An empty figure that belongs to nobody: no display, no global state."""
+    """An empty figure that finds room for its parts. It belongs to nobody: no display, no global state."""
+    figure = bare_figure(size, height_mm)
+    figure.set_layout_engine("constrained")
+    return figure
+
+
+def bare_figure(size: Size, height_mm: float) -> Figure:
+    """The same, whose parts stay where they are put."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(size.width_mm / MM_PER_INCH, height_mm / MM_PER_INCH), layout="constrained", dpi=size.dpi)
+    figure = Figure(figsize=(size.width_mm / MM_PER_INCH, height_mm / MM_PER_INCH), dpi=size.dpi)
     FigureCanvasAgg(figure)
     return figure
 

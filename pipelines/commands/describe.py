@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -51,8 +52,8 @@ def describe(
     maps
         Also find near-duplicates and overlaps, and lay out maps of features, orientations and skeletons.
     refit
-        Fit the principal components and clusters of poses, and the maps, anew to the store as it is now, instead of
-        placing new samples on those that it has.
+        Fit the principal components and clusters of poses, and the prototypes of scenes, anew to the store as it is
+        now. All values that depend on them are then computed again.
     workers
         Number of processes for attributes that read pictures, and for large stores. Default: one per CPU core that
         this process may use.
@@ -88,10 +89,12 @@ def describe(
         num_workers=num_workers,
         body_models=body_models,
     )
-    summaries, failures = describe_store(request)
-    show([_row(one) for one in summaries], as_json=as_json)
-    if failures:
-        raise DescribeFailedError(failures)
+    outcome = describe_store(request)
+    show([_row(one) for one in outcome.summaries], as_json=as_json)
+    for note in outcome.notes:
+        print(note, file=sys.stderr)
+    if outcome.failures:
+        raise DescribeFailedError(outcome.failures)
 
 
 def _row(one: FamilySummary) -> dict[str, Any]:
