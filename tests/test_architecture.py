@@ -24,7 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pipelines": {"harmonize", "catalogs", "benchmark", "train"},
 }
 STRANGERS = ("harmonize.readers", "harmonize.miniatures")  # neither may know the other, or tests would test themselves
-MAY_IMPORT_TORCH = ("harmonize.bodies", "catalogs.attributes.features", "train")
+MAY_IMPORT_TORCH = ("harmonize.bodies", "catalogs.attributes.features", "benchmark.metrics", "train")
 HEAVY = ("torch", "scipy", "prefect", "pyarrow", "duckdb", "numpy", "pandas", "matplotlib", "smplx", "webdataset")
 
 
