@@ -45,8 +45,9 @@ QUESTIONS = {
                    unnest([left_knee_flexion_deg, right_knee_flexion_deg,
                            left_elbow_flexion_deg, right_elbow_flexion_deg]) AS deg FROM pose)
         WHERE deg IS NOT NULL GROUP BY ALL""",
-    "betas": "SELECT dataset, count(*), avg(betas_norm), stddev_pop(betas_norm) FROM shape"
-    " WHERE betas_norm IS NOT NULL GROUP BY dataset",
+    "betas": """
+        SELECT dataset, count(*), avg(shape_betas_norm), stddev_pop(shape_betas_norm)
+        FROM samples WHERE body_has_body AND shape_betas_norm IS NOT NULL GROUP BY dataset""",
 }
 """What both sides answer: from where people are seen, how far knees and elbows are bent, how far shapes spread."""
 
