@@ -72,7 +72,7 @@ def counterpart(con: duckdb.DuckDBPyConnection, instance: Instance) -> str:
     overlaps = {}
     for key, path, box, crop_x, crop_y, source_width in rows:
         if PurePosixPath(path).name == PurePosixPath(origin.image_path).name:
-            theirs = np.add(box[:4], (crop_x, crop_y, 0, 0)) * (image.source_width_px / source_width)
+            theirs = np.add(box[:4], (crop_x, crop_y, 0, 0)) * _scale(source_width, image.source_width_px)
             overlaps[str(key)] = float(iou(ours, theirs))
     nearest = max(overlaps, key=overlaps.__getitem__, default=None)
     if nearest is None or overlaps[nearest] < MIN_IOU:
@@ -122,7 +122,7 @@ def in_picture_of(instance: Instance, other: Instance) -> Instance:
     """`instance` with its camera moved to the stored picture of `other`, which is another cut (or another size) of the
     same source picture."""
     ours, theirs = instance.image, other.image
-    scale = theirs.source_width_px / ours.source_width_px if ours.source_width_px and theirs.source_width_px else 1.0
+    scale = _scale(ours.source_width_px, theirs.source_width_px)
     corner = np.array([ours.crop_x_px, ours.crop_y_px], np.float32)
     other_corner = np.array([theirs.crop_x_px, theirs.crop_y_px], np.float32)
     camera = replace(
@@ -131,6 +131,11 @@ def in_picture_of(instance: Instance, other: Instance) -> Instance:
         principal_point_px=((instance.camera.principal_point_px + corner) * scale - other_corner).astype(np.float32),
     )
     return replace(instance, camera=camera)
+
+
+def _scale(width_px: int, other_width_px: int) -> float:
+    """From pixels of one copy of a source picture to those of another; 1 where a size is unknown."""
+    return other_width_px / width_px if width_px and other_width_px else 1.0
 
 
 def both_meshes(picture: Picture, one: Instance, other: Instance, models: BodyModels) -> Picture:

@@ -83,7 +83,7 @@ def _figure(source: Source, size: Size, panels: list[_Panel], columns: int, *, h
     rows = [panels[i : i + columns] for i in range(0, len(panels), columns)]
     feet_mm = [ROW_MM * max(panel.num_rows for panel in row) for row in rows]
     legend_columns = max(1, int(size.width_mm // NAME_MM))
-    legend_mm = ROW_MM * -(-len(source.datasets) // legend_columns) + GAP_MM if has_datasets else 0.0
+    legend_mm = ROW_MM * -(-len(source.datasets) // legend_columns) + GAP_MM if has_datasets else 1.0
     height_mm = sum(TITLE_MM + side_mm + foot_mm + GAP_MM for foot_mm in feet_mm) + legend_mm
     figure = bare_figure(size, height_mm)
     top_mm = height_mm
@@ -108,7 +108,7 @@ def _figure(source: Source, size: Size, panels: list[_Panel], columns: int, *, h
         figure.legend(
             handles=handles(source.datasets, [dataset_style(name) for name in source.datasets]),
             loc="lower left",
-            bbox_to_anchor=(GAP_MM / size.width_mm, 0),
+            bbox_to_anchor=(GAP_MM / size.width_mm, 1 / height_mm),
             ncols=legend_columns,
             columnspacing=0.8,
             handletextpad=0.1,

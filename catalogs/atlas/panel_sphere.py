@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 NUM_AZIMUTH, NUM_ELEVATION = 24, 9
 NUM_CELLS = NUM_AZIMUTH * NUM_ELEVATION
 SLICES = 8
-CAPTION = "times as many samples as with evenly spread views"
+CAPTION = "times the samples of evenly spread views"
 
 Grid = npt.NDArray[np.float64]
 

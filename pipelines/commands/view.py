@@ -97,7 +97,7 @@ def _sheet(
     columns: int | None,
     body_models: str | None,
 ) -> None:
-    from math import ceil, sqrt
+    from math import sqrt
 
     from catalogs import store as catalog
     from harmonize.shards.read import open_store
@@ -117,5 +117,5 @@ def _sheet(
         parts.append(f"{order.column}, {'largest' if order.is_largest_first else 'smallest'} first")
     with Meter("view", len(chosen), "samples") as meter:
         tiles = sample_tiles(open_store(store), chosen, None if order is None else order.column, body_models, meter)
-        sheet = contact_sheet(tiles, columns or ceil(sqrt(1.5 * len(chosen))), title="; ".join(parts))
+        sheet = contact_sheet(tiles, columns or max(1, round(sqrt(1.5 * len(chosen)))), title="; ".join(parts))
     save_png(sheet, out)
