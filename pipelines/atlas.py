@@ -6,12 +6,13 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from catalogs import store as catalog
 from catalogs.atlas.data import Atlas, gather
 from catalogs.atlas.page import page
 from catalogs.atlas.pictures import chosen, small, to_webp
-from catalogs.attributes.files import put
+from catalogs.attributes import files
 from harmonize.bodies import BodyModels
 from harmonize.errors import StoreError, UsageError
 from harmonize.shards.read import open_store
@@ -22,8 +23,10 @@ from pipelines.workers import Workers
 MESH_ALPHA = 0.75
 """A small picture needs more of the person behind the mesh than a large one."""
 CHUNK = 32
-"""Pictures a worker draws in one go: it opens the store and the bodies once."""
+"""Fewest pictures that a worker draws in one go: it opens the store and the bodies once for them."""
 WATCH_S = 0.2
+MAP = "map_"
+"""How tables of maps are called in a store."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,22 +52,35 @@ def write_atlas(
     if out.is_dir() or not out.parent.is_dir():
         raise UsageError(f"{out}: expected a file in an existing folder", fix="change -o")
     with catalog.open(store) as con:
-        atlas = gather(con, num_points=num_points)
+        atlas = gather(con, num_points=num_points, map_facts=map_facts(store))
     points = chosen(atlas, num_pictures)
     drawn = draw(store, [atlas.keys[point][2] for point in points], body_models, num_workers)
     pictures = {point: drawn[atlas.keys[point][2]] for point in points if atlas.keys[point][2] in drawn}
     try:
-        put(out, page(atlas, store=str(store), pictures=pictures).encode())
+        files.put(out, page(atlas, store=str(store), pictures=pictures).encode())
     except OSError as error:
         raise StoreError(f"{out}: cannot write ({error.strerror})", fix="free space, or change -o") from error
     return atlas
 
 
+def map_facts(store: Path) -> dict[str, Mapping[str, Any]]:
+    """What each map of a store was made with, by name of the map.
+
+    Raises:
+        StoreError: a manifest is damaged.
+    """
+    folder = files.store_folder(store)
+    tables = [path.stem for path in sorted(folder.glob(f"{MAP}*{files.MANIFEST}"))]
+    read = {table.removeprefix(MAP): files.read_manifest(folder, table) for table in tables}
+    return {name: manifest.facts for name, manifest in read.items() if manifest is not None}
+
+
 def draw(store: Path, keys: Sequence[str], body_models: str | None, num_workers: int) -> Mapping[str, bytes]:
     """Small pictures with meshes, as WebP by key; samples without a stored picture are left out."""
+    chunk = max(CHUNK, -(-len(keys) // (2 * num_workers)))
     jobs = [
-        DrawJob(store=store, body_models=body_models, keys=tuple(keys[i : i + CHUNK]))
-        for i in range(0, len(keys), CHUNK)
+        DrawJob(store=store, body_models=body_models, keys=tuple(keys[i : i + chunk]))
+        for i in range(0, len(keys), chunk)
     ]
     with Meter("atlas", len(keys), "pictures") as meter:
         if num_workers == 1 or len(jobs) < 2:

@@ -6,7 +6,7 @@ dataset can be seen. Whatever has not been computed is left out, and `Atlas` tel
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,7 +14,17 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
-from catalogs.atlas.measures import POINTS, Measure, Source, measures, orientation_cells, sources, views
+from catalogs.atlas.measures import (
+    PCA,
+    POINTS,
+    Measure,
+    Source,
+    backbone_of,
+    measures,
+    orientation_cells,
+    sources,
+    views,
+)
 from catalogs.attributes import FAMILIES
 from catalogs.attributes.family import Family
 from catalogs.cards import card
@@ -22,8 +32,6 @@ from harmonize.errors import StoreError, UnknownDatasetError
 
 MapKind = Literal["features", "orientation", "skeleton", "other"]
 
-PCA = "_pca"
-"""How names of maps by principal components end; the others are by UMAP."""
 _COMPONENTS = "(SELECT dataset, split, key, components[1] AS x, components[2] AS y FROM pose_space)"
 
 UNMAPPED_POINTS = 200
@@ -90,7 +98,7 @@ class Map:
     @property
     def title(self) -> str:
         """Its name for people: the backbone of a map of features."""
-        return self.name.removeprefix("features_").replace("_", " ")
+        return backbone_of(self.name)[0] if self.kind == "features" else self.name.replace("_", " ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,8 +122,16 @@ class Atlas:
     missing: tuple[str, ...]
 
 
-def gather(con: duckdb.DuckDBPyConnection, *, num_points: int, families: Sequence[Family] | None = None) -> Atlas:
+def gather(
+    con: duckdb.DuckDBPyConnection,
+    *,
+    num_points: int,
+    families: Sequence[Family] | None = None,
+    map_facts: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Atlas:
     """The atlas of a catalog. num_points: at most so many points a dataset. families: default all there are.
+
+    map_facts: what each map was made with, by name, as the manifests of their tables say it.
 
     Raises:
         StoreError: a file of the store is damaged, or was replaced since the catalog was opened.
@@ -123,7 +139,7 @@ def gather(con: duckdb.DuckDBPyConnection, *, num_points: int, families: Sequenc
     families = list(FAMILIES.values()) if families is None else families
     cursor = con.cursor()
     try:
-        return _gather(cursor, num_points, families)
+        return _gather(cursor, num_points, families, map_facts or {})
     except (duckdb.IOException, duckdb.InternalException) as error:
         raise StoreError(
             f"a file of the store cannot be read: {error}", fix="run `ehps verify` on the store"
@@ -132,7 +148,12 @@ def gather(con: duckdb.DuckDBPyConnection, *, num_points: int, families: Sequenc
         cursor.close()
 
 
-def _gather(cursor: duckdb.DuckDBPyConnection, num_points: int, families: Sequence[Family]) -> Atlas:
+def _gather(
+    cursor: duckdb.DuckDBPyConnection,
+    num_points: int,
+    families: Sequence[Family],
+    map_facts: Mapping[str, Mapping[str, Any]],
+) -> Atlas:
     splits = _splits(cursor)
     names = sorted({split.dataset for split in splits})
     found = views(cursor)
@@ -145,7 +166,7 @@ def _gather(cursor: duckdb.DuckDBPyConnection, num_points: int, families: Sequen
         datasets=tuple(describe(name) for name in names),
         splits=splits,
         keys=keys,
-        maps=_maps(cursor, len(keys), found),
+        maps=_maps(cursor, len(keys), found, map_facts),
         view_deg=_views_of_points(cursor, orientation),
         cells=orientation_cells(cursor, orientation, names),
         orientation=" ".join(orientation.relation.split()),
@@ -225,7 +246,12 @@ def _make_points(
     return tuple(con.execute(f"SELECT dataset, split, key FROM {POINTS} ORDER BY i").fetchall())
 
 
-def _maps(con: duckdb.DuckDBPyConnection, num: int, found: dict[str, frozenset[str]]) -> tuple[Map, ...]:
+def _maps(
+    con: duckdb.DuckDBPyConnection,
+    num: int,
+    found: dict[str, frozenset[str]],
+    map_facts: Mapping[str, Mapping[str, Any]],
+) -> tuple[Map, ...]:
     """Those by UMAP before those by PCA, by name; the poses' own components where no map of skeletons was made."""
     made = []
     if "maps" in found:
@@ -238,7 +264,7 @@ def _maps(con: duckdb.DuckDBPyConnection, num: int, found: dict[str, frozenset[s
                     name=name,
                     kind=map_kind(name),
                     xy=_placed(con, sql, {"name": name}, num),
-                    caption="Principal components." if name.endswith(PCA) else "UMAP: neighbours count, axes do not.",
+                    caption=_caption(name, map_facts.get(name, {})),
                     axes=(f"{method} 1 (no unit)", f"{method} 2 (no unit)"),
                     relation="maps",
                     condition="map = '{}'".format(name.replace("'", "''")),
@@ -258,6 +284,20 @@ def _maps(con: duckdb.DuckDBPyConnection, num: int, found: dict[str, frozenset[s
             )
         )
     return tuple(one for one in made if np.isfinite(one.xy).any())
+
+
+def _caption(name: str, facts: Mapping[str, Any]) -> str:
+    settings = facts.get("umap", {})
+    known = {
+        "neighbours": settings.get("n_neighbors"),
+        "least distance": settings.get("min_dist"),
+        "seed": facts.get("seed"),
+        "at most a dataset": facts.get("per_dataset"),
+        "weights": backbone_of(name)[1] or None,
+    }
+    listed = ", ".join(f"{what} {value}" for what, value in known.items() if value is not None)
+    method = "Principal components" if name.endswith(PCA) else "UMAP"
+    return f"{method} ({listed})." if listed else f"{method}."
 
 
 def _placed(con: duckdb.DuckDBPyConnection, sql: str, params: dict[str, Any], num: int) -> npt.NDArray[np.float32]:

@@ -7,6 +7,7 @@ over the points alone, so that a share is a share of the dataset. Dimension lett
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,11 +22,14 @@ POINTS = "atlas_points"
 """Temporary table (i, dataset, split, key) of the points of the atlas, on the cursor that reads them."""
 
 NUM_BINS = 36
+PCA = "_pca"
+"""How names of maps by principal components end; the others are by UMAP."""
 TAIL = 0.005
 """Share of samples beyond either end of a histogram's axis; the outermost bins hold them."""
 MAX_CATEGORIES = 24
 OTHER = "other"
-SCENE_BY_PICTURES = "scene_by_"
+SCENE_BY_PICTURES = "scene_"
+"""How families begin that tell the scene from features of one backbone; the card's is `scene`."""
 LOG_RATIO = 20.0
 """A positive attribute of which the largest is so many times the smallest, tails apart, is shown on a log axis."""
 UNSHOWN = ("cell",)
@@ -100,11 +104,18 @@ def sources(con: duckdb.DuckDBPyConnection, families: Sequence[Family]) -> list[
 def _scene_by_pictures(con: duckdb.DuckDBPyConnection, name: str) -> Source:
     """A family that depends on a backbone, hence is in no list: what the catalog has of it."""
     kinds: dict[str, Kind] = {"VARCHAR": "text", "FLOAT": "number", "DOUBLE": "number"}
-    backbone = name.removeprefix(SCENE_BY_PICTURES)
+    backbone = backbone_of(name)[0]
     rows = con.execute(f'DESCRIBE SELECT * EXCLUDE (dataset, split, key) FROM "{name}"').fetchall()
     doc = f"From the picture, by features of {backbone}."
     held = [Attribute(name=row[0], unit="", doc=doc, kind=kinds[row[1]]) for row in rows if row[1] in kinds]
     return Source(name, f'"{name}"', tuple(held))
+
+
+def backbone_of(family: str) -> tuple[str, str]:
+    """Backbone and begin of the hash of its weights, as in the name of a family: `features_vit_base_0123abcd`."""
+    name = family.removeprefix("features_").removeprefix(SCENE_BY_PICTURES).removesuffix(PCA)
+    found = re.fullmatch(r"(.+)_([0-9a-f]{8})", name)
+    return (found[1], found[2]) if found else (name, "")
 
 
 def orientation_cells(

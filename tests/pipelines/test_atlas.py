@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import pytest
+from atlas_screenshots import chromium, started
 from atlas_world import MAPS, fake_catalog
 
 from catalogs.atlas.data import Atlas, gather
@@ -20,8 +20,6 @@ from catalogs.cards import DATASETS
 from harmonize.errors import UsageError
 from pipelines.atlas import write_atlas
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 HOSTILE = [
     "</script><script>window.hacked = 1</script>",
     "<img src=x onerror='window.hacked = 1'>",
@@ -82,13 +80,11 @@ class Tab:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
+    if chromium() is None:
         pytest.skip("no Chromium on this machine")
-    sync = pytest.importorskip("playwright.sync_api")
-    with sync.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield started
-        started.close()
+    pytest.importorskip("playwright.sync_api")
+    with started() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module")
@@ -123,8 +119,8 @@ def tab(browser: Any, file: Path) -> Iterator[Tab]:
 def test_the_page_shows_six_panels_the_overview_and_the_warning(tab: Tab) -> None:
     titles = tab.page.locator(".panel:visible h2").all_text_contents()
     assert titles == [
-        "aImage features: efficientnet lite0",
-        "bImage features: vit base",
+        "aImage features: efficientnet_lite0",
+        "bImage features: vit_base",
         "cOrientation",
         "dPose: 3D skeletons",
         "eScene",
@@ -270,6 +266,7 @@ def test_dataset_pages_hold_the_shares_of_all_samples(tab: Tab, world: tuple[Any
     con, atlas = world
     tab.page.select_option("#to-dataset", "agora")
     figures = tab.page.locator(".histogram")
+    figures.first.wait_for()
     assert figures.count() == len(atlas.measures)
     assert "AGORA" in tab.page.locator("#page-dataset h2").text_content()
     told = tab.page.locator("[data-measure='label.is_metric'] .hit title").all_text_contents()
@@ -279,6 +276,7 @@ def test_dataset_pages_hold_the_shares_of_all_samples(tab: Tab, world: tuple[Any
     )
     assert told[1] == f"yes: {own:.3g} %, others {rest:.3g} %"
     tab.page.locator("#page-dataset select").select_option("pw3d")
+    tab.settle()
     only = con.execute("SELECT avg(is_metric::INT) FROM label WHERE dataset = 'pw3d'").fetchall()[0][0] * 100
     told = tab.page.locator("[data-measure='label.is_metric'] .hit title").all_text_contents()
     assert told[1] == f"yes: {own:.3g} %, others {only:.3g} %"
@@ -365,7 +363,7 @@ def test_a_hundred_thousand_points_draw_and_answer_the_pointer(browser: Any, lar
 
 
 def test_what_has_not_been_computed_is_said(browser: Any, tmp_path: Path) -> None:
-    with fake_catalog(5, ("agora", "pw3d"), maps=(), families=()) as con:
+    with fake_catalog(40, ("agora", "pw3d"), maps=(), families=(), seed=1) as con:
         atlas = gather(con, num_points=10)
     path = tmp_path / "atlas.html"
     path.write_text(write_page(atlas, store="bare", pictures={}), encoding="utf-8")
@@ -378,6 +376,7 @@ def test_what_has_not_been_computed_is_said(browser: Any, tmp_path: Path) -> Non
     assert "ehps describe bare --attributes camera" in tab.page.locator("#overview").text_content()
     tab.page.mouse.move(*tab.place(0, int(np.argmax([not np.isnan(one) for one in atlas.view_deg[:, 0]]))))
     tab.page.select_option("#to-dataset", "pw3d")
+    tab.page.locator(".histogram").first.wait_for()
     assert tab.page.locator(".histogram").count() == 2
     assert tab.problems == []
     tab.page.close()
@@ -395,6 +394,7 @@ def test_a_store_becomes_one_file(browser: Any, store: Path, tmp_path: Path) -> 
     assert tab.page.evaluate("atlas.keys.length") == len(atlas.keys)
     tab.page.select_option("#to-dataset", "pw3d")
     pictures = tab.page.locator(".strip img")
+    pictures.first.wait_for()
     assert pictures.count() == 2
     assert pictures.first.evaluate("(image) => image.decode().then(() => image.naturalWidth)") > 40
     assert tab.problems == []

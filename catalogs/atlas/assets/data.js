@@ -37,8 +37,11 @@ class Measure {
     this.width = this.categories ? this.categories.length : this.edges.length - 1;
   }
 
+  // Its name without the unit, unless another attribute of the family is called the same.
   get title() {
-    return words(this.name.replace(/_(deg|m|mm|px)$/, ''));
+    const short = (name) => name.replace(/_(deg|m|mm|px)$/, '');
+    const isTaken = measures.some((one) => one !== this && one.family === this.family && short(one.name) === short(this.name));
+    return words(isTaken ? this.name : short(this.name));
   }
 
   get values() {

@@ -22,13 +22,21 @@ function datasetPage() {
       strip(dataset),
       make('div', { class: 'row' }, swatch('one'), dataset.name, swatch('others'), make('label', { class: 'row' }, 'against', select),
         make('span', { class: 'muted' }, 'Share of samples per bin, over all samples of the store; the outermost bins hold all beyond them.')),
-      ...families.map((family) => make('section', { class: 'family', 'aria-label': words(family) }, make('h3', {}, words(family)),
-        make('div', { class: 'histograms' }, ...measures.filter((measure) => measure.family === family)
-          .map((measure) => histogram(measure, dataset.number, others.map((other) => other.number))))))]);
+      ...families.map((family) => familySection(family, dataset, others))]);
     if (!families.length) page.append(make('p', {}, 'No attribute has been computed: run ', make('code', {}, `ehps describe ${quoted(atlas.store)}`)));
   }
 
   return { show };
+}
+
+function familySection(family, dataset, others) {
+  const held = measures.filter((measure) => measure.family === family);
+  const unknown = held.filter((measure) => measure.shares([dataset.number]) === null);
+  const numbers = others.map((other) => other.number);
+  return make('section', { class: 'family', 'aria-label': words(family) }, make('h3', {}, words(family)),
+    unknown.length ? make('p', {}, `Unknown for every sample: ${unknown.map((measure) => measure.title).join(', ')}.`) : null,
+    make('div', { class: 'histograms' }, ...held.filter((measure) => !unknown.includes(measure))
+      .map((measure) => histogram(measure, dataset.number, numbers))));
 }
 
 const swatch = (kind) => draw('svg', { class: 'swatch', viewBox: '0 0 22 10', 'aria-hidden': 'true' },

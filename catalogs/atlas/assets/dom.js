@@ -22,7 +22,9 @@ const precise = new Intl.NumberFormat('en', { maximumSignificantDigits: 3, useGr
 
 function formatted(value) {
   if (value === null || value === undefined || Number.isNaN(value)) return 'unknown';
-  return (Math.abs(value) >= 1000 ? whole : precise).format(value).replace('-', '\u2212');
+  const size = Math.abs(value);
+  const text = size > 0 && size < 1e-3 ? value.toExponential(1) : (size >= 1000 ? whole : precise).format(value);
+  return text.replaceAll('-', '\u2212');
 }
 
 const percent = (share) => `${formatted(100 * share)} %`;

@@ -1,5 +1,7 @@
-// A histogram of a measure: one dataset filled, others as a dashed outline; shares of all samples that have a value.
+// A histogram of a measure: one dataset filled, others as a dashed outline; shares of all samples that have a value. The
+// dataset has some.
 
+const MAX_TICKS = 6;
 const BOX = { width: 250, height: 96, left: 30, bottom: 26, top: 6 };
 
 function histogram(measure, dataset, others) {
@@ -8,10 +10,6 @@ function histogram(measure, dataset, others) {
   const caption = make('figcaption', { title: measure.doc }, measure.title, make('small', {}, unitInBrackets(measure.unit)));
   const told = make('p', { 'aria-live': 'off' });
   const figure = make('figure', { class: 'histogram', 'data-measure': measure.id }, caption);
-  if (!one) {
-    figure.append(make('p', {}, 'unknown for every sample of this dataset'));
-    return figure;
-  }
   const most = Math.max(...one.shares, ...(rest ? rest.shares : [0]));
   const inner = { width: BOX.width - BOX.left - 4, height: BOX.height - BOX.bottom - BOX.top };
   const x = (bin) => BOX.left + (bin / measure.width) * inner.width;
@@ -89,5 +87,8 @@ function roundValues(low, high, isLog) {
     const step = [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((value) => value >= rough * 0.999);
     for (let value = Math.ceil(low / step) * step; value <= high + step * 1e-6; value += step) values.push(Number(value.toPrecision(6)));
   }
-  return values.filter((value) => value >= low && value <= high);
+  const isWhole = !Number.isInteger(low) && Number.isInteger(low * 2); // bins around whole numbers
+  const inside = values.filter((value) => value >= low && value <= high && (!isWhole || Number.isInteger(value)));
+  const every = Math.ceil(inside.length / MAX_TICKS);
+  return inside.filter((_, i) => i % every === 0);
 }

@@ -17,7 +17,7 @@ function place(slot, letter) {
       slot[Number(select.value)].element.querySelector('select').focus();
       select.value = number;
     });
-    panel.element.querySelector('header').insertBefore(select, panel.tools);
+    panel.element.querySelector('h2').after(select);
   });
   return frame;
 }
@@ -59,13 +59,16 @@ function skeletonPanels() {
 }
 
 // As in the paper, scenes and domains are colours on the map of skeletons; without it, bars over all samples.
-function categoryPanel(title, candidates, card) {
-  const measure = candidates.map((id) => measureById.get(id)).find((one) => one?.categories) ?? card;
+function categoryPanels(title, candidates, card) {
+  const known = candidates.filter((one) => one?.categories);
   const map = atlas.maps.find((one) => one.kind === 'skeleton');
-  const panel = map
-    ? mapPanel(map, title, `${title} on the map of skeletons.`, measure.id)
-    : barsPanel({ title, caption: 'Share of samples in each dataset.', measure });
-  return [panel];
+  return (known.length ? known : [card]).map((measure) => {
+    const panel = map
+      ? mapPanel(map, title, `On the map of skeletons. ${measure.doc ?? ''}`, measure.id)
+      : barsPanel({ title, caption: `Share of samples in each dataset. ${measure.doc ?? ''}`, measure });
+    panel.choice = measure.family?.startsWith('scene_') ? `${measure.title} by picture` : measure.title;
+    return panel;
+  });
 }
 
 function toolbar() {
@@ -116,9 +119,11 @@ function start() {
   const filter = filterBox();
   byId('side').append(colours.element, filter.element);
   toolbar();
+  const byPicture = measures.filter((one) => one.family.startsWith('scene_') && one.name === 'environment');
+  const scenes = [...byPicture, measureById.get('scene.card_scene'), measureById.get('scene.environment')];
   const slots = [...featurePanels(), orientationPanels(), skeletonPanels(),
-    categoryPanel('Scene', ['scene.environment', 'scene.card_scene'], cardScene),
-    categoryPanel('Real or synthetic', ['scene.domain'], cardDomain),
+    categoryPanels('Scene', scenes, cardScene),
+    categoryPanels('Real or synthetic', [measureById.get('scene.domain')], cardDomain),
     ...atlas.maps.filter((map) => map.kind === 'other').map((map) => [mapPanel(map, map.title, map.caption)])];
   byId('panels').append(...slots.flatMap((slot, k) => place(slot, LETTERS[k])));
   overview();
@@ -152,7 +157,8 @@ function start() {
   // For the console and for scripts: what is shown and where, and a selection by other means than a brush.
   const select = (selected) => change('selection', { selected, region: null });
   const pin = (point) => change('pin', { pinned: point });
-  window.atlas = Object.freeze({ state, panels: Panel.all, keys, select, pin });
+  const withPicture = () => Number(Object.keys(atlas.pictures).find((i) => isShown(i) && !Number.isNaN(Panel.all[0].x[i])) ?? 0);
+  window.atlas = Object.freeze({ state, panels: Panel.all, keys, select, pin, withPicture });
 }
 
 start();

@@ -19,16 +19,16 @@ const COLUMNS = [
 function datasetCell(row) {
   const { dataset } = row;
   return make('td', {}, make('a', { href: `#dataset/${encodeURIComponent(dataset.name)}` }, dataset.name),
-    make('small', {}, [dataset.title, dataset.year].filter(Boolean).join(', ')));
+    make('small', { title: dataset.title }, [dataset.title, dataset.year].filter(Boolean).join(', ')));
 }
 
 function splitCell(row) {
-  return make('td', { class: 'split' }, ...row.splits.map((split) =>
-    make('div', {}, split.split, ' ', make('span', { class: 'muted' }, formatted(split.num_samples)))));
+  return make('td', { class: 'split' }, ...row.splits.flatMap((split, k) => [k ? ', ' : '',
+    make('span', {}, split.split, ' ', make('span', { class: 'muted' }, formatted(split.num_samples)))]));
 }
 
 function licenceCell(row) {
-  return make('td', { title: row.dataset.licence_terms }, words(row.dataset.licence));
+  return make('td', { class: 'whole', title: row.dataset.licence_terms }, words(row.dataset.licence));
 }
 
 function shareCell(row, value) {
@@ -61,7 +61,7 @@ function overview() {
     const { value, isNumber } = COLUMNS[sorted.column];
     rows.sort((a, b) => sorted.direction * (isNumber ? value(a) - value(b) : compare(value(a), value(b))));
     const line = (row) => COLUMNS.map((column) => column.cell?.(row, column.value(row)) ??
-      make('td', { class: column.isNumber ? 'number' : '' }, column.isNumber ? whole.format(column.value(row)) : column.value(row)));
+      make('td', { class: column.isNumber ? 'number' : 'whole' }, column.isNumber ? whole.format(column.value(row)) : column.value(row)));
     body.replaceChildren(...rows.map((row) => make('tr', {}, ...line(row))));
     head.replaceChildren(...COLUMNS.map((column, k) => {
       const button = make('button', { type: 'button' }, column.title);

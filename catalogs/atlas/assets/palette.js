@@ -27,9 +27,12 @@ function tone(name) {
 const rgb = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
 const mixed = (from, to, share) => from.map((value, k) => Math.round(value + (to[k] - value) * share));
 
+// Without the end that the page itself comes near to.
 function cividis(share) {
-  const at = Math.min(Math.max(share, 0), 1) * (CIVIDIS.length - 1);
-  const low = Math.min(Math.floor(at), CIVIDIS.length - 2);
+  const first = isDark() ? 2 : 0;
+  const last = CIVIDIS.length - (isDark() ? 1 : 2);
+  const at = first + Math.min(Math.max(share, 0), 1) * (last - first);
+  const low = Math.min(Math.floor(at), last - 1);
   return mixed(rgb(CIVIDIS[low]), rgb(CIVIDIS[low + 1]), at - low);
 }
 
