@@ -147,13 +147,16 @@ def both_meshes(picture: Picture, one: Instance, other: Instance, models: BodyMo
 def differing(facts: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The columns in which samples differ: one row a column, with the value of each sample under its name.
 
-    facts: name -> column -> value. Numbers that are the same to six digits are not different.
+    facts: name -> column -> value. Numbers that are the same to six digits are not different;
+    vectors are left out.
     """
     columns = list(dict.fromkeys(column for values in facts.values() for column in values))
     rows = []
     for column in columns:
         values = {name: found.get(column) for name, found in facts.items()}
         first = next(iter(values.values()))
+        if any(isinstance(value, list | tuple) for value in values.values()):
+            continue  # rotations, betas and the like: the pictures show them better than their numbers
         if not column.endswith(NOT_COMPARED) and any(not _is_same(first, value) for value in values.values()):
             rows.append({"attribute": column, **values})
     return rows

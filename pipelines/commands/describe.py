@@ -18,7 +18,7 @@ def describe(
     store: Path | None = None,
     /,
     *,
-    attributes: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
+    attributes: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
     backbone: str | None = None,
     weights: Path | None = None,
     maps: bool = True,

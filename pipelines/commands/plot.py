@@ -20,7 +20,7 @@ def plot(
     *,
     out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None,
     format: Literal["png", "svg", "pdf"] | None = None,
-    datasets: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
+    datasets: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
     width_mm: float | None = None,
     dpi: int = 300,
     as_json: Json = False,
