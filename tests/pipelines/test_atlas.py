@@ -12,13 +12,14 @@ import duckdb
 import numpy as np
 import pytest
 from atlas_screenshots import chromium, started
-from atlas_world import MAPS, fake_catalog
+from atlas_world import fake_catalog
 
 from catalogs.atlas.data import Atlas, gather
 from catalogs.atlas.page import page as write_page
 from catalogs.cards import DATASETS
 from harmonize.errors import UsageError
 from pipelines.atlas import write_atlas
+from pipelines.commands.atlas import atlas as atlas_command
 
 HOSTILE = [
     "</script><script>window.hacked = 1</script>",
@@ -403,5 +404,9 @@ def test_a_store_becomes_one_file(browser: Any, store: Path, tmp_path: Path) -> 
         write_atlas(store, tmp_path / "no" / "atlas.html", **options)
 
 
-def test_the_made_up_maps_are_those_the_panels_expect() -> None:
-    assert {name.split("_")[0] for name in MAPS} == {"features", "orientation", "skeleton"}
+@pytest.mark.parametrize("option", ["points", "pictures", "workers"])
+def test_numbers_that_mean_nothing_are_refused(store: Path, tmp_path: Path, option: str) -> None:
+    numbers = {option: -1}
+    with pytest.raises(UsageError, match=f"--{option}: expected at least"):
+        atlas_command(store, out=tmp_path / "atlas.html", **numbers)
+    assert not list(tmp_path.iterdir())

@@ -66,7 +66,7 @@ function categoryPanels(title, candidates, card) {
     const panel = map
       ? mapPanel(map, title, `On the map of skeletons. ${measure.doc ?? ''}`, measure.id)
       : barsPanel({ title, caption: `Share of samples in each dataset. ${measure.doc ?? ''}`, measure });
-    panel.choice = measure.family?.startsWith('scene_') ? `${measure.title} by picture` : measure.title;
+    panel.choice = measure.family?.startsWith('scene_') ? 'by the picture' : `card: ${measure.title.replace('card ', '')}`;
     return panel;
   });
 }
