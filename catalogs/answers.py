@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -11,11 +12,14 @@ from typing import Any
 import duckdb
 
 from catalogs.damage import damage, is_about_a_file, vanished
-from catalogs.names import explain
+from catalogs.names import explain, keyword
 from catalogs.parquet import unreadable
 from harmonize.errors import UsageError
 
 _QUERIES = files("catalogs") / "sql" / "queries"
+
+Parameters = Sequence[Any] | Mapping[str, Any] | None
+"""Values for `$1` or `$name` in the SQL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +32,7 @@ class Table:
     notes: tuple[str, ...] = ()
 
 
-def query(con: duckdb.DuckDBPyConnection, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> Table:
+def query(con: duckdb.DuckDBPyConnection, sql: str, params: Parameters = None) -> Table:
     """The answer to one SELECT (or FROM, WITH, DESCRIBE, SUMMARIZE ...), or to the named query `@name`.
 
     Raises:
@@ -36,16 +40,38 @@ def query(con: duckdb.DuckDBPyConnection, sql: str, params: Sequence[Any] | Mapp
             unknown column or view it names the nearest, for attributes that were not computed the command.
         StoreError: a file of the store was replaced, removed or damaged since the catalog was opened.
     """
-    if sql.startswith("@"):
-        sql = named_query(sql[1:])
-    try:
-        kinds = [statement.type for statement in con.extract_statements(sql)]
-        if kinds != [duckdb.StatementType.SELECT]:
-            found = ", ".join(kind.name for kind in kinds) or "none"
-            raise UsageError(f"query: expected one SELECT statement, found {found}", fix="see `ehps query --help`")
+    sql = _one_select(con, sql)
+    with _explained(con, sql):
         cursor = con.cursor().execute(sql, params)
         columns = tuple(column[0] for column in cursor.description or ())
         return Table(columns, tuple(cursor.fetchall()), notes(con, sql))
+
+
+def stream(con: duckdb.DuckDBPyConnection, sql: str, params: Parameters = None) -> tuple[Any, tuple[str, ...]]:
+    """The answer as an Arrow record batch reader, for answers larger than memory, and its notes; see `query`."""
+    sql = _one_select(con, sql)
+    with _explained(con, sql):
+        return con.cursor().sql(sql, params=params).to_arrow_reader(), notes(con, sql)
+
+
+def _one_select(con: duckdb.DuckDBPyConnection, sql: str) -> str:
+    if sql.startswith("@"):
+        sql = named_query(sql[1:])
+    with _explained(con, sql):
+        kinds = [statement.type for statement in con.extract_statements(sql)]
+    if kinds != [duckdb.StatementType.SELECT]:
+        found = ", ".join(kind.name for kind in kinds) or "none"
+        raise UsageError(f"query: expected one SELECT statement, found {found}", fix="see `ehps query --help`")
+    return sql
+
+
+@contextmanager
+def _explained(con: duckdb.DuckDBPyConnection, sql: str) -> Iterator[None]:
+    """Turns DuckDB's errors into those of `query`."""
+    try:
+        yield
+    except duckdb.ParserException as error:
+        raise keyword(error) from error
     except (duckdb.BinderException, duckdb.CatalogException) as error:
         raise explain(con, sql, error) from error
     except duckdb.PermissionException as error:

@@ -10,32 +10,22 @@ from catalogs import file, parquet
 from harmonize.errors import StoreError
 from harmonize.shards.names import INDEX
 
-_WORDS = ("parquet", "snappy", "zstd", "thrift", "page", "checksum", "corrupt", "metadata", "magic")
+_WORDS = ("parquet", "snappy", "zstd", "tprotocol", "ttransport", "checksum", "corrupt", "magic bytes")
 
 
 def is_about_a_file(error: duckdb.Error) -> bool:
     """Whether an error that could also be that of the SQL speaks of a damaged file."""
-    text = str(error).lower()
-    is_general = isinstance(error, duckdb.InvalidInputException | duckdb.SerializationException | duckdb.FatalException)
-    return is_general and any(word in text for word in _WORDS)
+    return not isinstance(error, duckdb.ConversionException) and any(word in str(error).lower() for word in _WORDS)
 
 
 def damage(con: duckdb.DuckDBPyConnection, error: duckdb.Error) -> StoreError:
-    """The error to raise, naming the file. DuckDB does where it cannot open one; else every file is tried.
-
-    The catalog file is meant when none of the others is damaged.
-    """
-    if ".parquet" in str(error):
-        return parquet.unreadable(error)
-    for path in _files(con):
-        try:
-            con.cursor().execute(f"SELECT count(COLUMNS(*)) FROM {parquet.read([path])}").fetchall()
-        except duckdb.Error as found:
-            return parquet.unreadable(f'"{path}": {found}')
-    (store,) = con.cursor().execute("SELECT min(store) FROM shards").fetchall()[0]
+    """The error to raise, naming the file; the catalog file is meant when none of the others is damaged."""
+    found = parquet.damage(con.cursor(), error, _files(con))
+    if found is not None:
+        return found
+    ((store,),) = con.cursor().execute("SELECT min(store) FROM shards").fetchall()
     return StoreError(
-        f"{Path(store) / file.NAME}: cannot be read ({error})",
-        fix=f"remove it and run `ehps catalog {store}`",
+        f"{Path(store) / file.NAME}: cannot be read ({error})", fix=f"remove it and run `ehps catalog {store}`"
     )
 
 

@@ -6,6 +6,7 @@ it what is still so and the rest from the shards themselves: the answers are the
     about       version of this format, hash of the record's layout
     shards      what manifests say, and their stamps
     families    one row a shard and family: stamp, whether it is bound to the shard, who made it, whether it is shown
+    folders     when each folder of attributes of a split last changed
     columns     the columns of each family, their names in `samples`, whether the family is wide (left in its own files)
     samples     one row a sample: the index but for `columns.RECORDS_ONLY`, and every narrow family beside it
     rejects     one row a person that was refused
@@ -18,6 +19,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -26,7 +28,7 @@ from catalogs import parquet
 from catalogs.columns import quoted
 from catalogs.insert import insert
 from catalogs.shard_facts import FamilyFacts, ShardFacts, current_families, makers, read_facts
-from catalogs.stamps import OnDisk, scan
+from catalogs.stamps import NOTHING, OnDisk, Seen, scan
 from harmonize.errors import StoreError, UsageError
 from harmonize.layout import LAYOUT_HASH
 from harmonize.shards.names import TEMPORARY
@@ -48,6 +50,7 @@ CREATE TABLE shards (
 CREATE TABLE families (
     shard VARCHAR, family VARCHAR, size BIGINT, mtime_ns BIGINT, is_bound BOOLEAN, made_by VARCHAR, is_shown BOOLEAN
 );
+CREATE TABLE folders (split VARCHAR, family VARCHAR, mtime_ns BIGINT);
 CREATE TABLE columns (family VARCHAR, name VARCHAR, beside VARCHAR, type VARCHAR, is_wide BOOLEAN);
 """
 
@@ -66,8 +69,9 @@ class RefreshResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """What a catalog file knows. shown: the families of each shard whose values are in `samples`."""
+    """What a catalog file knows. shown: the families of each shard whose values are in `samples`; seen: see `scan`."""
 
+    seen: Seen
     shards: Mapping[str, ShardFacts]
     shown: Mapping[str, frozenset[str]]
     columns: Mapping[str, parquet.FamilyColumns]
@@ -83,14 +87,13 @@ def refresh(store: str | Path, on_progress: Callable[[int], None] | None = None)
         StoreError: no finished shard, a file of the store is damaged, or the store cannot be written to.
     """
     root = Path(store).absolute()
-    seen = scan(root)
-    if not seen:
+    if not scan(root).shards:
         raise parquet.no_shards([root])
     scratch = root / f"{TEMPORARY}{NAME}"
     try:
         with _alone(root):
             try:
-                return _refresh(root, seen, scratch, on_progress or (lambda number: None))
+                return _refresh(root, scratch, on_progress or (lambda number: None))
             finally:
                 _clean(scratch)
     except OSError as error:
@@ -123,7 +126,15 @@ def load(con: duckdb.DuckDBPyConnection, alias: str) -> Recorded | None:
         on_disk = OnDisk(dataset, split, (size, mtime_ns), {name: facts.stamp for name, facts in found.items()})
         shards[shard] = _facts(shard, on_disk, found, *numbers)
     columns = parquet.group_columns(con.execute(f"FROM {alias}.columns").fetchall())
-    return Recorded(shards=shards, shown={shard: frozenset(shown.get(shard, ())) for shard in shards}, columns=columns)
+    folders: dict[str, dict[str, int]] = {}
+    for split, family, mtime_ns in con.execute(f"FROM {alias}.folders").fetchall():
+        folders.setdefault(split, {})[family] = mtime_ns
+    return Recorded(
+        seen=Seen({shard: one.on_disk for shard, one in shards.items()}, folders),
+        shards=shards,
+        shown={shard: frozenset(shown.get(shard, ())) for shard in shards},
+        columns=columns,
+    )
 
 
 def _facts(
@@ -150,14 +161,13 @@ def _facts(
     )
 
 
-def _refresh(
-    root: Path, seen: Mapping[str, OnDisk], scratch: Path, on_progress: Callable[[int], None]
-) -> RefreshResult:
+def _refresh(root: Path, scratch: Path, on_progress: Callable[[int], None]) -> RefreshResult:
     recorded = _recorded(root / NAME)
+    seen = scan(root, NOTHING if recorded is None else recorded.seen)
     old = {} if recorded is None else recorded.shards
     facts = {
         shard: old[shard] if shard in old and old[shard].on_disk == on_disk else read_facts(root, shard, on_disk)
-        for shard, on_disk in seen.items()
+        for shard, on_disk in seen.shards.items()
     }
     made_by = makers(facts.values())
     shown = {shard: current_families(one, made_by) for shard, one in facts.items()}
@@ -184,6 +194,9 @@ def _refresh(
             else:
                 _delete(con, [*changed, *removed])
             _fill(con, root, [facts[shard] for shard in todo], shown, columns, on_progress)
+            con.execute("DELETE FROM folders")
+            folders = [(split, *one) for split, found in seen.folders.items() for one in found.items()]
+            insert(con, "folders", folders)
             con.execute("CHECKPOINT")
         scratch.replace(root / NAME)
     return RefreshResult(
@@ -237,7 +250,7 @@ def _create(
     con.execute("INSERT INTO about VALUES ($1, $2)", [FORMAT_VERSION, LAYOUT_HASH])
     insert(con, "columns", parquet.column_rows(columns))
     one = [next(iter(facts.values()))]
-    with parquet.reading():
+    with parquet.reading(partial(parquet.files_of, root, one, {one[0].shard: frozenset()}, {})):
         con.execute(f"CREATE TABLE samples AS {parquet.samples(root, one, {}, {})} LIMIT 0")
         con.execute(f"CREATE TABLE rejects AS {parquet.rejects(root, one)} LIMIT 0")
     for family in columns.values():
@@ -259,7 +272,7 @@ def _fill(
     on_progress: Callable[[int], None],
 ) -> None:
     for batch in _batches(shards):
-        with parquet.reading():
+        with parquet.reading(partial(parquet.files_of, root, batch, shown, columns)):
             parquet.check_keys(con, root, batch, shown, columns)
             sql = parquet.samples(root, batch, shown, columns)
             (num_rows,) = con.execute(f"INSERT INTO samples BY NAME {sql}").fetchone() or (0,)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import duckdb
 
+from catalogs.columns import beside
 from harmonize.errors import UsageError
 
 _COLUMN = (
@@ -18,7 +19,7 @@ _COLUMN = (
 )
 _VIEW = (r'Table with name "?([^\s"]+)"? does not exist', r'Referenced table "([^"]+)" not found')
 _FUNCTION = (r'Function with name "?([^\s"]+)"? does not exist',)
-_STORE_TABLES = ("duplicates", "overlaps", "maps")
+_STORE_TABLES = ("duplicates", "overlaps", "shared_pictures", "maps")
 
 
 def explain(con: duckdb.DuckDBPyConnection, sql: str, error: duckdb.Error) -> UsageError:
@@ -34,6 +35,12 @@ def explain(con: duckdb.DuckDBPyConnection, sql: str, error: duckdb.Error) -> Us
     return UsageError(f"query: {error}")
 
 
+def keyword(error: duckdb.ParserException) -> UsageError:
+    """The error for SQL that cannot be parsed: `overlaps` is a word of SQL."""
+    fix = 'write "overlaps" in double quotes: it is also a word of SQL' if 'near "overlaps"' in str(error) else None
+    return UsageError(f"query: {error}", fix=fix)
+
+
 def describe_command(store: str, family: str) -> str:
     """The command that makes a family."""
     from catalogs.attributes.reading import describe_command as command
@@ -43,11 +50,15 @@ def describe_command(store: str, family: str) -> str:
 
 def _no_view(con: duckdb.DuckDBPyConnection, name: str) -> UsageError:
     known = _columns(con)
-    if (uncomputed := _uncomputed(con, name)) is not None and uncomputed == name:
-        return _not_computed(con, name)
+    if (family := _uncomputed(con, name)) == name:
+        return _not_computed(con, family)
     if name in _STORE_TABLES:
         return UsageError(f"query: {name} of this store have not been made", fix=f"ehps describe {_store(con)}")
-    return UsageError(f"query: there is no view {name}; there are {', '.join(known)}", fix=_nearest(name, list(known)))
+    listed = [view for view in known if not view.startswith("published_")]
+    return UsageError(
+        f"query: there is no view {name}; there are {', '.join(listed)} and published_...",
+        fix=_nearest(name, list(known)),
+    )
 
 
 def _no_column(con: duckdb.DuckDBPyConnection, name: str, sql: str) -> UsageError:
@@ -57,8 +68,12 @@ def _no_column(con: duckdb.DuckDBPyConnection, name: str, sql: str) -> UsageErro
     asked = [view for view in known if view in words]
     elsewhere = [view for view in known if name in known[view] and view not in asked]
     if elsewhere:
-        views = ", ".join(elsewhere)
-        return UsageError(f"query: {', '.join(asked) or 'the query'} has no column {name}", fix=f"{name} is in {views}")
+        besides = {beside(view, name) for view in elsewhere} & set(known["samples"])
+        here = f"; in samples it is called {' or '.join(sorted(besides))}" if besides else ""
+        return UsageError(
+            f"query: {', '.join(asked) or 'the query'} has no column {name}",
+            fix=f"{name} is in {', '.join(elsewhere)}{here}",
+        )
     if (family := _uncomputed(con, name)) is not None:
         return _not_computed(con, family)
     columns = sorted({column for view in asked or known for column in known[view]})
@@ -67,22 +82,27 @@ def _no_column(con: duckdb.DuckDBPyConnection, name: str, sql: str) -> UsageErro
 
 
 def _not_computed(con: duckdb.DuckDBPyConnection, family: str) -> UsageError:
-    return UsageError(
-        f"query: {family} has not been computed for this store", fix=describe_command(_store(con), family)
+    rows = con.cursor().execute("SELECT count(*) FROM shard_attributes WHERE family = $1", [family]).fetchall()
+    problem = (
+        f"what {family} was computed from has changed in all shards: none of its values can be shown"
+        if rows[0][0]
+        else f"{family} has not been computed for this store"
     )
+    return UsageError(f"query: {problem}", fix=describe_command(_store(con), family))
 
 
 def _uncomputed(con: duckdb.DuckDBPyConnection, name: str) -> str | None:
-    """The family that a view or column of this name would be of, when no shard has it."""
+    """The family that a view or column of this name would be of, when no shard has values of it."""
     from catalogs.attributes import FAMILIES
     from catalogs.attributes.reading import FEATURES
 
-    computed = set(_columns(con))
-    for family in sorted(set(FAMILIES) - computed, key=len, reverse=True):
-        columns = {f"{family}_{one.name}" for one in FAMILIES[family].attributes}
-        if name == family or name.replace("__", "_") in columns:
+    stale = {row[0] for row in con.cursor().execute("SELECT DISTINCT family FROM shard_attributes").fetchall()}
+    shown = set(_columns(con))
+    for family in sorted((FAMILIES.keys() | stale) - shown, key=len, reverse=True):
+        known = FAMILIES[family].attributes if family in FAMILIES else ()
+        if name == family or name in {beside(family, one.name) for one in known}:
             return family
-    return name if name.startswith(FEATURES) and name not in computed else None
+    return name if name.startswith(FEATURES) and name not in shown else None
 
 
 def _columns(con: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:

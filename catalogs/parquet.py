@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -38,6 +39,7 @@ class FamilyColumns:
 
 
 Columns = Mapping[str, FamilyColumns]
+_NAMED = re.compile(r"""["'](/[^"']+\.parquet)["']""")
 
 
 def read_columns(root: Path, shards: Iterable[ShardFacts], shown: Shown) -> dict[str, FamilyColumns]:
@@ -58,7 +60,7 @@ def read_columns(root: Path, shards: Iterable[ShardFacts], shown: Shown) -> dict
     with duckdb.connect() as con:
         for family in sorted(examples):
             path = family_path(root, examples[family], family)
-            with reading():
+            with reading(partial(list, [path])):
                 rows = con.execute(f"DESCRIBE SELECT * FROM {read([path])}").fetchall()
             columns = tuple(
                 Column(name=row[0], beside=beside(family, row[0]), type=row[1])
@@ -83,6 +85,10 @@ def rejects(root: Path, shards: Sequence[ShardFacts]) -> str:
     return f"SELECT * EXCLUDE (filename), {_shard(REJECTS)} FROM {read(paths, 'filename = true')}"
 
 
+def _family(root: Path, shards: Sequence[ShardFacts], name: str) -> str:
+    return read([family_path(root, shard, name) for shard in shards], "filename = true")
+
+
 def family(root: Path, shards: Sequence[ShardFacts], name: str) -> str:
     """The table of a family of these shards, all of which show it."""
     return f"SELECT * FROM {read([family_path(root, shard, name) for shard in shards])}"
@@ -97,8 +103,8 @@ def samples(root: Path, shards: Sequence[ShardFacts], shown: Shown, columns: Col
             continue
         table = f"f{number}"
         select += [f"{table}.{quoted(column.name)} AS {quoted(column.beside)}" for column in found.columns]
-        same = " AND ".join(f"i.{one} = {table}.{one}" for one in IDENTITY)
-        tables.append(f"LEFT JOIN ({family(root, having, name)}) {table} ON {same}")
+        values = f"SELECT * EXCLUDE (filename), {_shard(INDEX)} FROM {_family(root, having, name)}"
+        tables.append(f"LEFT JOIN ({values}) {table} ON i.shard = {table}.shard AND i.key = {table}.key")
     return f"SELECT {', '.join(select)} FROM {' '.join(tables)}"
 
 
@@ -106,15 +112,14 @@ def check_keys(
     con: duckdb.DuckDBPyConnection, root: Path, shards: Sequence[ShardFacts], shown: Shown, columns: Columns
 ) -> None:
     """Raises StoreError when a family has values of samples that are not in the shard, or two of one sample."""
-    identity = ", ".join(IDENTITY)
-    index = read([index_path(root, shard) for shard in shards])
+    index = f"SELECT {_shard(INDEX)}, key FROM {read([index_path(root, shard) for shard in shards], 'filename = true')}"
     for name, found in columns.items():
         having = [shard for shard in shards if name in shown[shard.shard]]
         if found.is_wide or not having:
             continue
-        table = read([family_path(root, shard, name) for shard in having], "filename = true")
         alien = con.execute(
-            f"SELECT filename, key FROM {table} WHERE ({identity}) NOT IN (SELECT ({identity}) FROM {index}) LIMIT 1"
+            f"SELECT filename, key FROM (SELECT filename, {_shard(INDEX)}, key FROM {_family(root, having, name)}) "
+            f"WHERE (shard, key) NOT IN ({index}) LIMIT 1"
         ).fetchone()
         if alien is not None:
             raise _damaged(alien[0], f"its sample {alien[1]} is not in the index of the shard")
@@ -125,6 +130,14 @@ def read(paths: Sequence[str], options: str = "") -> str:
     # One literal is parsed ten times faster than a list of thousands; no absolute path holds two slashes in a row.
     joined = without_glob("//".join(paths))
     return f"read_parquet(string_split({literal(joined)}, '//'){', ' if options else ''}{options})"
+
+
+def files_of(root: Path, shards: Iterable[ShardFacts], shown: Shown, columns: Columns) -> Iterator[str]:
+    """The files of some shards that narrow tables are made from."""
+    for shard in shards:
+        yield index_path(root, shard)
+        yield rejects_path(root, shard)
+        yield from (family_path(root, shard, name) for name in shown[shard.shard] if not columns[name].is_wide)
 
 
 def index_path(root: Path, shard: ShardFacts) -> str:
@@ -148,17 +161,30 @@ def family_path(root: Path, shard: ShardFacts, name: str) -> str:
 
 
 @contextmanager
-def reading() -> Iterator[None]:
-    """Turns DuckDB's errors while files of a store are read into StoreError naming the file."""
+def reading(paths: Callable[[], Iterable[str]]) -> Iterator[None]:
+    """Turns DuckDB's errors while these files are read into StoreError naming the file."""
     try:
         yield
     except duckdb.Error as error:
-        raise unreadable(error) from error
+        with duckdb.connect() as con:
+            raise damage(con, error, paths()) or unreadable(error) from error
+
+
+def damage(con: duckdb.DuckDBPyConnection, error: duckdb.Error, paths: Iterable[str]) -> StoreError | None:
+    """The error for a damaged file. DuckDB names one that it cannot open; else these are tried; None: all are sound."""
+    if _NAMED.search(str(error)):
+        return unreadable(error)
+    for path in paths:
+        try:
+            con.execute(f"SELECT count(COLUMNS(*)) FROM {read([path])}").fetchall()
+        except duckdb.Error as found:
+            return unreadable(f'"{path}": {str(found).splitlines()[0]}')
+    return None
 
 
 def unreadable(error: duckdb.Error | str) -> StoreError:
-    """The error for a file of a store that cannot be read; names it where DuckDB does."""
-    found = re.search(r"""["'](/[^"']+\.parquet)["']""", str(error))
+    """The error for a file of a store that cannot be read."""
+    found = _NAMED.search(str(error))
     if found is not None and f"/{ATTRIBUTES}/" in found[1]:
         return _damaged(found[1], str(error))
     return StoreError(

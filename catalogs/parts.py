@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import duckdb
 
 from catalogs import file, parquet
 from catalogs.shard_facts import ShardFacts, current_families, makers, read_facts
-from catalogs.stamps import scan
+from catalogs.stamps import NOTHING, scan
 
 MANY_SHARDS = 200
 """From so many shards that the catalog file lacks, a question takes seconds: the answer then says so."""
@@ -21,8 +22,9 @@ class Part:
 
     alias: of the attached catalog file. shards: all that are finished, in order. kept: those whose rows are taken from
     the file; loose: those read from their own files. replaced: shards of which the file has rows that no longer hold.
-    shown: families by shard. columns: of the families that some shard shows. dropped: columns of `samples` in the file
-    that none shows any more. note: why answers are slow, if they are.
+    shown: families by shard. columns: of the families that some shard shows. attributes_in_file: columns of `samples`
+    in the file that are not of the index; dropped: those of families that no kept shard shows any more. note: why
+    answers are slow, if they are.
     """
 
     root: Path
@@ -33,6 +35,7 @@ class Part:
     replaced: tuple[str, ...]
     shown: parquet.Shown
     columns: parquet.Columns
+    attributes_in_file: tuple[str, ...]
     dropped: tuple[str, ...]
     note: str
 
@@ -48,12 +51,12 @@ def open_part(con: duckdb.DuckDBPyConnection, root: Path, alias: str) -> Part:
         UsageError: the path is no folder.
         StoreError: a manifest, or a table of attributes, is damaged or of another layout.
     """
-    seen = scan(root)
     recorded, problem = _attach(con, root / file.NAME, alias)
+    seen = scan(root, NOTHING if recorded is None else recorded.seen)
     old = {} if recorded is None else recorded.shards
     facts = {
         shard: old[shard] if shard in old and old[shard].on_disk == on_disk else read_facts(root, shard, on_disk)
-        for shard, on_disk in seen.items()
+        for shard, on_disk in seen.shards.items()
     }
     made_by = makers(facts.values())
     shown = {shard: current_families(one, made_by) for shard, one in facts.items()}
@@ -66,7 +69,7 @@ def open_part(con: duckdb.DuckDBPyConnection, root: Path, alias: str) -> Part:
     known = {} if recorded is None else {name: found for name, found in recorded.columns.items() if name in of_kept}
     of_loose = {one.shard: shown[one.shard] - of_kept for one in loose}
     columns = {**known, **parquet.read_columns(root, loose, of_loose)}
-    gone = {} if recorded is None else {name: it for name, it in recorded.columns.items() if name not in known}
+    in_file = {} if recorded is None else recorded.columns
     return Part(
         root=root,
         alias=alias,
@@ -76,9 +79,14 @@ def open_part(con: duckdb.DuckDBPyConnection, root: Path, alias: str) -> Part:
         replaced=tuple(sorted(set(old) - {one.shard for one in kept})),
         shown=shown,
         columns=dict(sorted(columns.items())),
-        dropped=tuple(column.beside for it in gone.values() if not it.is_wide for column in it.columns),
+        attributes_in_file=tuple(_narrow(in_file.values())),
+        dropped=tuple(_narrow(found for name, found in in_file.items() if name not in known)),
         note=_note(root, problem, len(loose), len(facts)),
     )
+
+
+def _narrow(families: Iterable[parquet.FamilyColumns]) -> Iterator[str]:
+    return (column.beside for family in families if not family.is_wide for column in family.columns)
 
 
 def _attach(con: duckdb.DuckDBPyConnection, path: Path, alias: str) -> tuple[file.Recorded | None, str]:

@@ -25,7 +25,7 @@ from typing import Any
 import duckdb
 
 from catalogs import published, runs
-from catalogs.answers import Table, named_queries, named_query, query
+from catalogs.answers import Table, named_queries, named_query, query, stream
 from catalogs.insert import insert
 from catalogs.names import describe_command
 from catalogs.parquet import no_shards, without_glob
@@ -34,7 +34,7 @@ from catalogs.selection import Pool, ShardRef, Source
 from catalogs.views import create_views, readable_files
 from harmonize.errors import UsageError
 
-__all__ = ["Table", "named_queries", "named_query", "open", "pool", "query"]
+__all__ = ["Table", "named_queries", "named_query", "open", "pool", "query", "stream"]
 
 # Set one by one after the views are made. Only the files of the store stay readable; nothing can be attached, installed
 # or loaded, and no setting can be changed back (DuckDB manual, "Securing DuckDB").

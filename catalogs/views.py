@@ -40,7 +40,7 @@ def create_views(con: duckdb.DuckDBPyConnection, parts: Sequence[Part]) -> None:
     con.execute(_TABLES)
     for part in parts:
         _fill(con, part)
-    with parquet.reading():
+    with parquet.reading(lambda: readable_files(parts)[0]):
         _view(con, "instances", [sql for part in parts for sql in _instances(part)])
         _view(con, "samples", [sql for part in parts for sql in _samples(part)])
         _view(con, "rejects", [sql for part in parts for sql in _rejects(part)])
@@ -109,8 +109,7 @@ def _shard_row(shard: ShardFacts) -> tuple[object, ...]:
 def _instances(part: Part) -> list[str]:
     found = []
     if part.kept:
-        of_families = [column.beside for it in part.columns.values() if not it.is_wide for column in it.columns]
-        found.append(_of_file(part, "samples", [*part.dropped, *(name for name in of_families if name)]))
+        found.append(_of_file(part, "samples", part.attributes_in_file))
     if part.loose:
         found.append(parquet.instances(part.root, part.loose))
     return found

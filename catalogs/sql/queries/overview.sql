@@ -11,7 +11,7 @@ WITH reasons AS (
     SELECT dataset, avg(evidence_reprojection_px) AS mean_reprojection_px,
            avg(source_body_fit_error_mm) FILTER (source_body_conversion = 'fit' AND source_body_is_present)
                AS mean_fit_error_mm
-    FROM instances GROUP BY ALL
+    FROM samples GROUP BY ALL
 )
 SELECT dataset, num_samples AS samples, num_rejects AS rejects, coalesce(rejects_by_reason, '') AS rejects_by_reason,
        round(mean_reprojection_px, 2) AS reprojection_px, round(mean_fit_error_mm, 2) AS fit_error_mm

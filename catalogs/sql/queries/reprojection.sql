@@ -3,4 +3,4 @@ SELECT dataset, split, count(evidence_reprojection_px) AS num_instances,
        median(evidence_reprojection_px) AS median_px,
        median(evidence_reprojection_share) AS median_share,
        quantile_cont(evidence_reprojection_share, 0.95) AS p95_share
-FROM instances GROUP BY ALL ORDER BY dataset, split;
+FROM samples GROUP BY ALL ORDER BY dataset, split;

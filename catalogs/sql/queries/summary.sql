@@ -9,7 +9,7 @@ WITH reasons AS (
     SELECT dataset, split, avg(evidence_reprojection_px) AS mean_reprojection_px,
            avg(source_body_fit_error_mm) FILTER (source_body_conversion = 'fit' AND source_body_is_present)
                AS mean_fit_error_mm
-    FROM instances GROUP BY ALL
+    FROM samples GROUP BY ALL
 )
 SELECT dataset, split, num_samples, coalesce(left_out.num_rejects, 0) AS num_rejects,
        coalesce(rejects_by_reason, '') AS rejects_by_reason, mean_reprojection_px, mean_fit_error_mm

@@ -5,4 +5,4 @@ SELECT dataset, split, count(*) AS num_instances,
        avg((body_has_jaw AND body_has_expression)::INTEGER) AS face,
        avg(body_has_transl::INTEGER) AS transl, avg(body_is_transl_metric::INTEGER) AS metric_transl,
        avg(camera_is_calibrated::INTEGER) AS calibrated_camera
-FROM instances GROUP BY ALL ORDER BY dataset, split;
+FROM samples GROUP BY ALL ORDER BY dataset, split;
