@@ -55,7 +55,7 @@ def describe_store(request: Request) -> Outcome:
         is_refit=request.is_refit,
         optional=[family.name for family in families if family.name.startswith(SCENES)],
     )
-    made = make_tables(request.store, tables, is_asked_for=request.names is not None)
+    made = make_tables(request.store, tables, is_asked_for=request.names is not None, is_refit=request.is_refit)
     failures = [*described.failures, *made.failures]
     with Meter("catalog", 0, "samples") as meter:
         try:

@@ -6,6 +6,7 @@ import importlib.util
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -28,15 +29,16 @@ class _Table:
     make: Callable[[], Sequence[object]]
 
 
-def make_tables(store: Path, names: Sequence[str], *, is_asked_for: bool) -> Outcome:
+def make_tables(store: Path, names: Sequence[str], *, is_asked_for: bool, is_refit: bool) -> Outcome:
     """Make what is missing or stale of some tables; one that fails does not stop the others.
 
     is_asked_for: by name; otherwise a table that this store cannot have (no pictures, too few samples) is no failure.
+    is_refit: lay maps out anew instead of placing new samples on those that are there.
     """
     summaries: list[FamilySummary] = []
     failures: list[Failure] = []
     notes: list[str] = []
-    tables = [table for name in names for table in _tables(store, name)]
+    tables = [table for name in names for table in _tables(store, name, is_refit=is_refit)]
     with Meter("tables", len(tables), "tables") as meter:
         for table in tables:
             start, before = time.monotonic(), _stamp(store, table.name)
@@ -67,7 +69,7 @@ def make_tables(store: Path, names: Sequence[str], *, is_asked_for: bool) -> Out
     return Outcome(summaries=tuple(summaries), failures=tuple(failures), notes=tuple(notes))
 
 
-def _tables(store: Path, name: str) -> Iterator[_Table]:
+def _tables(store: Path, name: str, *, is_refit: bool) -> Iterator[_Table]:
     from catalogs.attributes import maps, redundancy
 
     features = described_features(store)
@@ -78,10 +80,8 @@ def _tables(store: Path, name: str) -> Iterator[_Table]:
     else:
         method: Literal["umap", "pca"] = "umap" if importlib.util.find_spec("umap") else "pca"
         for source in ("orientation", "skeleton", *features):
-            yield _Table(
-                name=f"map_{source}",
-                make=lambda source=source: maps.make_map(store, source, source, method=method),  # type: ignore[misc]
-            )
+            make = partial(maps.make_map, replace=True) if is_refit else maps.keep_map
+            yield _Table(name=f"map_{source}", make=partial(make, store, source, source, method=method))
 
 
 def described_features(store: Path) -> list[str]:

@@ -1,6 +1,7 @@
 """2-D maps of a store: a fixed number of samples of each dataset, laid out by UMAP or PCA.
 
     make_map(store, "skeleton", "skeleton")                 STORE/attributes/map_skeleton.parquet
+    keep_map(store, "skeleton", "skeleton")                 the same, but an existing one takes new data as it is
     make_map(store, "quick", "orientation", method="pca")
     place_on_map(store, "skeleton", keys)                   more samples on the map that is there
 
@@ -33,9 +34,11 @@ from catalogs.attributes.map_files import (
     full_name,
     made_by,
     map_facts,
+    map_manifest,
     map_table,
     maps_in,
     read_map,
+    samples_of,
     shown,
     vectors_name,
 )
@@ -43,10 +46,11 @@ from catalogs.attributes.map_layout import METRICS, Method, UmapLimits, comparab
 from catalogs.attributes.map_placing import place_on_map, placed
 from catalogs.attributes.map_sampling import MapSample, Source, choose, open_source
 from catalogs.attributes.reading import FEATURES
-from catalogs.attributes.tables import StoreTable
+from catalogs.attributes.tables import RESULT, StoreTable
 from harmonize.errors import UsageError
+from harmonize.shards.manifest import digest
 
-__all__ = ["UmapLimits", "make_map", "map_facts", "maps_in", "place_on_map", "placed", "read_map"]
+__all__ = ["UmapLimits", "keep_map", "make_map", "map_facts", "maps_in", "place_on_map", "placed", "read_map"]
 
 MIN_SAMPLES = 3
 _NAME = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*")
@@ -94,6 +98,30 @@ def make_map(
         return map_table(sample.identity, points, is_placed=False), {**_datasets(sample), **result, **kept}
 
     return spec.get(compute)
+
+
+def keep_map(store: Path, name: str, source: str, *, method: Method = "umap") -> Any:
+    """The map of that name as it was laid out, with what came into the store since placed on it.
+
+    Of each dataset the same number of samples is on the map as when it was made, chosen the same way. It is laid out
+    when there is none, or when its vectors are made otherwise now; `make_map` lays it out anew.
+
+    Raises:
+        UsageError, StoreError: see `make_map`.
+    """
+    if name not in maps_in(store):
+        return make_map(store, name, source, method=method)
+    vectors_of = open_source(store, source)
+    _check_backbone(store, name, vectors_of)
+    found = map_manifest(store, name)
+    if made_by(vectors_of.facts) != made_by(found.facts["source_facts"]):
+        return make_map(store, name, source, method=method, replace=True)
+    seen = (digest(dict(found.inputs)), found.facts[RESULT].get("placed", {}).get("inputs_sha256"))
+    if digest(dict(vectors_of.inputs)) in seen:
+        return read_map(store, name)
+    today = choose(vectors_of, int(found.facts["per_dataset"]), int(found.facts["seed"]))
+    on_map = set(samples_of(read_map(store, name)).column("key").to_pylist())
+    return place_on_map(store, name, [key for key in today.identity.column("key").to_pylist() if key not in on_map])
 
 
 def _spec(

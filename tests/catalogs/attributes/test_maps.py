@@ -128,6 +128,21 @@ def test_a_map_is_made_again_only_when_its_input_changed(store: Path) -> None:
     assert maps.make_map(store, "poses", "skeleton", method="pca", per_dataset=30).num_rows == 81
 
 
+def test_a_kept_map_takes_new_data_and_moves_no_point(store: Path) -> None:
+    write_family(store, "skeleton", clusters)
+    before = maps.keep_map(store, "kept", "skeleton", method="pca")
+    assert maps.keep_map(store, "kept", "skeleton", method="pca").equals(before)
+    new = [person("pw3d", "test", 900 + number) for number in range(5)]
+    write_shard(store, new)
+    write_family(store, "skeleton", clusters)
+    after = maps.keep_map(store, "kept", "skeleton", method="pca")
+    assert after.slice(0, before.num_rows).equals(before)
+    assert after.slice(before.num_rows).column("key").to_pylist() == [one.key for one in new]
+    assert set(after.slice(before.num_rows).column("is_placed").to_pylist()) == {True}
+    assert maps.keep_map(store, "kept", "skeleton", method="pca").equals(after)
+    assert not any(maps.make_map(store, "kept", "skeleton", method="pca").column("is_placed").to_pylist())
+
+
 def test_datasets_without_vectors_are_left_out_and_said_so(store: Path) -> None:
     write_family(store, "features_a", features)
     table = maps.make_map(store, "pictures", "features_a", method="pca", per_dataset=5)
