@@ -77,7 +77,8 @@ def bench(folder: Path, sizes: Sequence[int], num_workers: int) -> None:
         has_points = largest <= MAX_ROWS_WITH_POINTS
         spread(humandata.write_part, humandata.parts(stores[largest], npz, has_points=has_points), num_workers, "npz")
     show(
-        f"{largest:,} people: seconds of numpy over HumanData files ({_megabytes(npz):,.0f} MB) against the catalog",
+        f"{largest:,} people: seconds of numpy over HumanData files ({_megabytes(npz):,.0f} MB, page cache "
+        "warm) against the catalog",
         list(comparison(stores[largest], npz)),
     )
     print(f"ratio: numpy that reads the one key it needs, over the catalog (limit {RATIO})")

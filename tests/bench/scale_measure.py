@@ -39,7 +39,7 @@ def run(task: str, path: Path, question: str) -> dict[str, Any]:
     """The work of such a process."""
     if task == "ask":
         return _ask(path, question)
-    seconds, answer = _timed(lambda: _numpy(path, task, question))
+    seconds, answer = _timed(lambda: answer_with_numpy(path, task, question))
     return {"open_s": 0.0, "seconds": seconds, "settings": [], "answer": answer, "error": "", **_memory()}
 
 
@@ -76,7 +76,8 @@ def _timed(work: Callable[[], Any]) -> tuple[list[float], Any]:
     return seconds, answer
 
 
-def _numpy(folder: Path, task: str, question: str) -> list[list[Any]]:
+def answer_with_numpy(folder: Path, task: str, question: str) -> list[list[Any]]:
+    """Rows as the catalog gives them; see `measured` for task and question."""
     import scale_humandata as humandata
 
     keys = ("smplx",) if task == "numpy" else None
