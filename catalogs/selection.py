@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 from catalogs.apportion import apportion
 from harmonize.errors import DataError, UsageError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 Scalar = str | int | float | bool | None
 
 
@@ -85,12 +85,19 @@ class Member:
         """Different samples among an epoch's draws: every sample is drawn before any is drawn again."""
         return min(self.num_available, self.num_draws)
 
+    @property
+    def num_repeats(self) -> float:
+        """How often an epoch draws each of its samples, on average: below 1 where not all are drawn."""
+        return self.num_draws / self.num_available
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
     """A mixture, checked when it is made.
 
-    sample_keys: when given, only these samples are drawn from; `num_available` counts them.
+    sample_keys: when given, only these samples are drawn from; `num_available` counts them. reasons: what was decided
+    about the mixture as a whole, such as which datasets were left out, and why. residuals: what the method could not
+    reach or does not know, by name (a distance that no mixture closes, the error of a fitted law).
 
     Raises:
         UsageError: a field is out of range, the weights do not add up to 1, draws do not add up to the budget, or the
@@ -105,6 +112,8 @@ class Selection:
     shards: tuple[ShardRef, ...]
     parameters: Mapping[str, Scalar] = field(default_factory=dict)
     sample_keys: tuple[str, ...] | None = None
+    reasons: tuple[str, ...] = ()
+    residuals: Mapping[str, Scalar] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self) -> None:
@@ -119,6 +128,9 @@ class Selection:
             _check_member(member, f"members[{i}]", self.draws_per_epoch)
         total = math.fsum(member.weight for member in self.members)
         _require(abs(total - 1) <= 1e-9, "members.weight", "a sum of 1", total)
+        for name, value in [*self.parameters.items(), *self.residuals.items()]:
+            is_finite = not isinstance(value, float) or math.isfinite(value)
+            _require(is_finite, name, "a finite number", value)
         drawn = sum(member.num_draws for member in self.members)
         _require(drawn == self.draws_per_epoch, "members.num_draws", f"a sum of {self.draws_per_epoch}", drawn)
         _check_feasible(self)
@@ -154,6 +166,13 @@ class Selection:
             raise UsageError(f"{path}: cannot be read: {error.strerror}", fix="ehps propose ...") from error
         except ValueError as error:
             raise DataError(f"{path}: expected a selection in JSON, found {error}", fix="ehps propose ...") from error
+        version = document.get("format_version", FORMAT_VERSION) if isinstance(document, dict) else FORMAT_VERSION
+        if version != FORMAT_VERSION:
+            raise DataError(
+                f"{path}: format_version: expected {FORMAT_VERSION}, found {version}: this version of ehps reads no other",
+                fix="make the selection again with `ehps propose`",
+                path=path,
+            )
         names = {entry.name for entry in fields(cls)}
         found = set(document) if isinstance(document, dict) else set()
         if wrong := (names | {"hashes", "content_hash"}) ^ found:
@@ -176,7 +195,9 @@ class Selection:
             keys = content.pop("sample_keys")
             members = tuple(Member(**member) for member in content.pop("members"))
             shards = tuple(ShardRef(**ref) for ref in content.pop("shards"))
-            return cls(**content, members=members, shards=shards, sample_keys=None if keys is None else tuple(keys))
+            keys = None if keys is None else tuple(keys)
+            reasons = tuple(content.pop("reasons"))
+            return cls(**content, members=members, shards=shards, sample_keys=keys, reasons=reasons)
         except (TypeError, UsageError) as error:
             raise DataError(f"{path}: not a valid selection: {error}", path=path) from error
 
@@ -189,8 +210,13 @@ def select(
     method: str,
     reasons: Sequence[str],
     parameters: Mapping[str, Scalar] | None = None,
+    sample_keys: Iterable[str] | None = None,
+    overall: Sequence[str] = (),
+    residuals: Mapping[str, Scalar] | None = None,
 ) -> Selection:
     """The selection that draws from `pool.sources` in proportion to `weights` (any positive sum).
+
+    reasons: one a source. overall: `Selection.reasons`. sample_keys: in any order; `num_available` must count them.
 
     Raises:
         UsageError: see `Selection`; also when the pool is empty or a weight is negative or not finite.
@@ -225,6 +251,9 @@ def select(
         method=method,
         parameters=dict(parameters or {}),
         shards=tuple(sorted(pool.shards)),
+        sample_keys=None if sample_keys is None else tuple(sorted(sample_keys)),
+        reasons=tuple(overall),
+        residuals=dict(residuals or {}),
     )
 
 

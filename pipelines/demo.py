@@ -12,6 +12,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from benchmark.problem import Problem
 from benchmark.proposers import PROPOSERS
 from catalogs import store as catalog
 from catalogs.atlas.histograms import orientation_figure, pose_figure
@@ -101,7 +102,7 @@ def draw_samples(store: Path, folder: Path) -> None:
 def propose(store: Path, path: Path) -> Selection:
     """Write the temperature mixture of the store's training splits."""
     budget = Budget(draws_per_epoch=DRAWS_PER_EPOCH)
-    selection = PROPOSERS["temperature"](training_pool(store), budget, tau=TAU)
+    selection = PROPOSERS["temperature"](Problem(pool=training_pool(store), budget=budget), tau=TAU)
     selection.save(path)
     return selection
 

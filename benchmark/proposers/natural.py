@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from catalogs.selection import Budget, Pool, Selection, select
+from benchmark.problem import Problem
+from catalogs.selection import Selection
 
 
-def natural(pool: Pool, budget: Budget) -> Selection:
+def natural(problem: Problem) -> Selection:
     """Weights in proportion to the number of samples: what concatenating the datasets gives.
 
     Raises:
-        UsageError: the budget is not feasible under its repeat cap, or the pool is empty.
+        UsageError: the budget is not feasible under its repeat cap or the constraints, or the pool is empty.
     """
-    counts = [source.num_available for source in pool.sources]
+    counts = problem.counts.tolist()
     total = sum(counts)
     reasons = [f"{count} of {total} samples: {count / total:.2%} of the draws" for count in counts]
-    return select(pool, counts, budget, method="natural", reasons=reasons)
+    return problem.select(counts, method="natural", reasons=reasons, bends_to_repeat_cap=False)

@@ -5,24 +5,28 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from catalogs.selection import Budget, Pool, Selection, select
+from benchmark.problem import Problem
+from catalogs.selection import Selection
 from harmonize.errors import UsageError
 
 
-def temperature(pool: Pool, budget: Budget, *, tau: float) -> Selection:
+def temperature(problem: Problem, *, tau: float) -> Selection:
     """Weights in proportion to num_available ** (1 / tau): tau 1 is natural, large tau approaches uniform.
 
     Raises:
-        UsageError: tau is below 1 or not finite, the budget is not feasible under its repeat cap, or the pool is empty.
+        UsageError: tau is below 1 or not finite, the budget is not feasible under its repeat
+            cap or the constraints, or the pool is empty.
     """
-    counts = [source.num_available for source in pool.sources]
+    counts = problem.counts.tolist()
     weights = temperature_weights(counts, tau)
     total = sum(counts)
     reasons = [
         f"{count / total:.2%} of the samples, flattened by temperature {tau:g} to {weight:.2%} of the draws"
         for count, weight in zip(counts, weights, strict=True)
     ]
-    return select(pool, weights, budget, method="temperature", parameters={"tau": tau}, reasons=reasons)
+    return problem.select(
+        weights, method="temperature", parameters={"tau": tau}, reasons=reasons, bends_to_repeat_cap=False
+    )
 
 
 def temperature_weights(counts: Sequence[int], tau: float) -> list[float]:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from catalogs.selection import Budget, Pool, Selection, select
+from benchmark.problem import Problem
+from catalogs.selection import Selection
 
 
-def uniform(pool: Pool, budget: Budget) -> Selection:
+def uniform(problem: Problem) -> Selection:
     """The same weight for each source: the balanced mixture of SMPLer-X (arXiv 2309.17448).
 
     Small sources repeat often; the reason of each member says how often.
 
     Raises:
-        UsageError: the budget is not feasible under its repeat cap, or the pool is empty.
+        UsageError: the budget is not feasible under its repeat cap or the constraints, or the pool is empty.
     """
-    num_sources = len(pool.sources)
-    draws_each = budget.draws_per_epoch / max(num_sources, 1)
+    counts = problem.counts.tolist()
+    draws_each = problem.budget.draws_per_epoch / len(counts)
     reasons = [
-        f"one of {num_sources} equal parts; a sample is drawn {draws_each / source.num_available:.3g} times an epoch"
-        for source in pool.sources
+        f"one of {len(counts)} equal parts: {draws_each / count:.3g} draws of each of its samples" for count in counts
     ]
-    return select(pool, [1.0] * num_sources, budget, method="uniform", reasons=reasons)
+    return problem.select([1.0] * len(counts), method="uniform", reasons=reasons, bends_to_repeat_cap=False)

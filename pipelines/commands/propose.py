@@ -42,6 +42,7 @@ def propose(
     seed
         Seed of the draws.
     """
+    from benchmark.problem import Problem
     from benchmark.proposers import PROPOSERS
     from catalogs.selection import Budget
     from harmonize.errors import UsageError
@@ -54,7 +55,7 @@ def propose(
         raise UsageError("--tau: the method temperature needs one", fix="add --tau 2")
     parameters = {} if tau is None else {"tau": tau}
     wanted = Budget(draws_per_epoch=budget, repeat_cap=repeat_cap, seed=seed)
-    selection = PROPOSERS[method](training_pool(store), wanted, **parameters)
+    selection = PROPOSERS[method](Problem(pool=training_pool(store), budget=wanted), **parameters)
     selection.save(out)
     show(
         [

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmark.problem import Problem
 from benchmark.proposers import PROPOSERS
-from benchmark.proposers.repeat_capped import fill
 from catalogs.selection import Budget, Pool, Selection, ShardRef, Source
 from harmonize.errors import UsageError
 
@@ -22,12 +22,17 @@ def pool_of(*counts: int) -> Pool:
     return Pool(sources=sources, shards=(ShardRef(shard="set00-train-000000", digest="0" * 64),))
 
 
+def problem_of(counts: list[int], draws: int, cap: int | None = None) -> Problem:
+    return Problem(pool=pool_of(*counts), budget=Budget(draws_per_epoch=draws, repeat_cap=cap))
+
+
 def propose(name: str, counts: list[int], draws: int, cap: int | None = None, **parameters: float) -> Selection:
-    return PROPOSERS[name](pool_of(*counts), Budget(draws_per_epoch=draws, repeat_cap=cap), **parameters)
+    return PROPOSERS[name](problem_of(counts, draws, cap), **parameters)
 
 
 def test_registry_is_sorted_and_complete() -> None:
-    assert list(PROPOSERS) == sorted(SETTINGS)
+    assert list(PROPOSERS) == sorted(PROPOSERS)
+    assert set(SETTINGS) < set(PROPOSERS)
 
 
 @pytest.mark.parametrize("name", ["natural", "uniform", "temperature"])
@@ -45,7 +50,7 @@ def test_repeat_cap_is_honoured_up_to_the_largest_feasible_budget(
     counts: list[int], cap: int, share: float, tau: float | None
 ) -> None:
     draws = max(1, int(cap * sum(counts) * share))
-    selection = PROPOSERS["repeat_capped"](pool_of(*counts), Budget(draws_per_epoch=draws, repeat_cap=cap), tau=tau)
+    selection = PROPOSERS["repeat_capped"](problem_of(counts, draws, cap), tau=tau)
     assert sum(member.num_draws for member in selection.members) == draws
     assert all(member.num_draws <= cap * member.num_available for member in selection.members)
 
@@ -85,8 +90,8 @@ def test_exact_values() -> None:
 
 def test_reasons_say_what_happened() -> None:
     first, second = propose("repeat_capped", [10, 1000], 620, cap=2).members
-    assert first.reason == "limited to 2 draws of each of its 10 samples"
-    assert second.reason == "96.77% of the draws: below the cap, 30.0% of what it allows"
+    assert first.reason == "limited to 2 draws of each of its 10 samples; 50.00% without constraints"
+    assert second.reason == "96.77% of the draws: below the cap, 30.0% of what it allows; 50.00% without constraints"
 
 
 def test_infeasible_demand_names_what_is_feasible() -> None:
@@ -115,10 +120,3 @@ def test_repeat_capped_without_a_cap_is_refused() -> None:
 def test_empty_pool_is_refused(name: str) -> None:
     with pytest.raises(UsageError):
         propose(name, [], 5, cap=3, **SETTINGS[name])
-
-
-def test_fill_is_exact() -> None:
-    from fractions import Fraction
-
-    shares = fill([1.0, 1.0, 1.0], [Fraction(1, 10), Fraction(2, 5), Fraction(3)])
-    assert shares == [Fraction(1, 10), Fraction(2, 5), Fraction(1, 2)]

@@ -25,7 +25,16 @@ def small() -> Selection:
         shards=(ShardRef(shard="pw3d-train-000000", digest="b" * 64), ShardRef(shard="a-train-000000", digest="a")),
     )
     budget = Budget(draws_per_epoch=15, repeat_cap=2, seed=7)
-    return select(pool, [1.0, 2.0], budget, method="natural", reasons=["größer", "b"], parameters={"tau": 1.5})
+    return select(
+        pool,
+        [1.0, 2.0],
+        budget,
+        method="natural",
+        reasons=["größer", "b"],
+        parameters={"tau": 1.5},
+        overall=["two datasets"],
+        residuals={"pose": 0.25, "note": "none"},
+    )
 
 
 @given(
@@ -49,6 +58,7 @@ def test_members_are_sorted_and_draws_follow_the_weights() -> None:
     assert [(m.name, m.num_draws) for m in selection.members] == [("bedlam/train", 10), ("pw3d/train", 5)]
     assert [ref.shard for ref in selection.shards] == ["a-train-000000", "pw3d-train-000000"]
     assert [m.num_distinct for m in selection.members] == [10, 5]
+    assert [m.num_repeats for m in selection.members] == [1 / 3, 0.5]
 
 
 def test_saved_selection_loads_equal_and_saves_the_same_bytes(tmp_path: Path) -> None:
@@ -72,6 +82,8 @@ def test_content_hash_depends_on_every_field() -> None:
         replace(selection, shards=selection.shards[:1]),
         replace(selection, members=(replace(first, reason="?"), second)),
         replace(selection, sample_keys=tuple(f"key{i:02d}" for i in range(40))),
+        replace(selection, reasons=("left out: agora",)),
+        replace(selection, residuals={"pose": 0.5}),
     ]
     assert len({selection.content_hash, *(other.content_hash for other in others)}) == len(others) + 1
 
@@ -99,6 +111,24 @@ def test_altered_file_is_refused_by_name_of_the_field(tmp_path: Path, field: str
     path.write_text(json.dumps(document))
     with pytest.raises(DataError, match=field):
         Selection.load(path)
+
+
+def test_a_file_of_an_older_format_is_refused_as_such(tmp_path: Path) -> None:
+    path = tmp_path / "selection.json"
+    small().save(path)
+    document = json.loads(path.read_text())
+    del document["reasons"], document["residuals"]
+    path.write_text(json.dumps({**document, "format_version": 1}))
+    with pytest.raises(DataError, match=r"format_version: expected 2, found 1.*\n  fix: make the selection again"):
+        Selection.load(path)
+
+
+def test_keys_of_a_selection_are_sorted_and_counted() -> None:
+    pool = Pool(sources=(Source(dataset="a", split="t", num_available=2),), shards=())
+    chosen = select(pool, [1], Budget(draws_per_epoch=4), method="m", reasons=["r"], sample_keys=["b", "a"])
+    assert chosen.sample_keys == ("a", "b")
+    with pytest.raises(UsageError, match="sample_keys: expected 2 keys, found 3"):
+        select(pool, [1], Budget(draws_per_epoch=4), method="m", reasons=["r"], sample_keys=["b", "a", "c"])
 
 
 def test_files_that_are_no_selection_are_refused(tmp_path: Path) -> None:
@@ -143,7 +173,8 @@ def selection_of(*members: Member, **changes: Any) -> Selection:
         ("seed", lambda: selection_of(member(), seed=-1)),
         ("sample_keys", lambda: selection_of(member(), sample_keys=("a", "b"))),
         ("sample_keys", lambda: selection_of(member(), sample_keys=("a", "a", "b", "c", "d"))),
-        ("format_version", lambda: selection_of(member(), format_version=2)),
+        ("format_version", lambda: selection_of(member(), format_version=1)),
+        ("residuals|pose", lambda: selection_of(member(), residuals={"pose": float("nan")})),
         ("at most 4 draws", lambda: selection_of(member(num_available=4))),
     ],
 )

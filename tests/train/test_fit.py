@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from scipy.spatial.transform import Rotation
 from small_store import FRONT_AA, person, write_shard
 
+from benchmark.problem import Problem
 from benchmark.proposers import PROPOSERS
 from catalogs.selection import Budget, Selection, ShardRef
 from catalogs.store import open, pool
@@ -54,7 +55,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def select(store: Path, draws: int = 40, method: str = "uniform", cap: int | None = 3) -> Selection:
     with open(store) as con:
-        return PROPOSERS[method](pool(con), Budget(draws_per_epoch=draws, repeat_cap=cap, seed=1))
+        budget = Budget(draws_per_epoch=draws, repeat_cap=cap, seed=1)
+        return PROPOSERS[method](Problem(pool=pool(con), budget=budget))
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmark.problem import Problem
 from benchmark.proposers import PROPOSERS
 from catalogs.selection import Budget, Pool, Selection, Source
 from harmonize.errors import UsageError
@@ -18,7 +19,8 @@ from train.schedule import Schedule, State, draw_samples, split_evenly
 
 def selection_of(*counts: int, draws: int, method: str = "uniform", cap: int | None = None, seed: int = 3) -> Selection:
     sources = tuple(Source(dataset=f"set{i:02d}", split="t", num_available=count) for i, count in enumerate(counts))
-    return PROPOSERS[method](Pool(sources=sources, shards=()), Budget(draws_per_epoch=draws, repeat_cap=cap, seed=seed))
+    budget = Budget(draws_per_epoch=draws, repeat_cap=cap, seed=seed)
+    return PROPOSERS[method](Problem(pool=Pool(sources=sources, shards=()), budget=budget))
 
 
 COUNTS = st.lists(st.integers(1, 300), min_size=1, max_size=8)
