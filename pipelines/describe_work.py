@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from catalogs.attributes import engine, pose_basis, pose_space, scene_prototypes
 from catalogs.attributes.engine import FamilyWork, ShardJob
@@ -34,8 +36,20 @@ MIN_BATCH_ROWS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """What became of one job. problem: None where nothing went wrong."""
+
+    job: ShardJob
+    problem: Problem | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FamilySummary:
-    """What was done for one family, or one table over the store. num_rows: samples of the shards made now."""
+    """What was done for one family, or one table over the store.
+
+    num_rows: samples of the shards made now; seconds: of all workers, together.
+    """
 
     name: str
     num_made: int
@@ -90,33 +104,74 @@ def describe_families(
     failures: list[Failure] = []
     notes: list[str] = []
     ordered = {family.name: family for family in engine.in_order(families)}
-    for family in ordered.values():
-        start = time.monotonic()
-        try:
-            if is_refit:
-                _refit(store, family, ordered, body_models)
-            work = engine.plan(store, family, body_models)
-        except (EhpsError, OSError) as error:
-            if family.name in optional and isinstance(error, UsageError):
-                notes.append(f"{family.name} left out: {error}")
-            else:
-                failures.append((family.name, error))
-            continue
-        failed = run_work(work, num_workers)
-        failures += failed
-        bad = {name for name, _ in failed}
-        made = [job for job in work.pending if _name(job) not in bad]
-        summaries.append(
-            FamilySummary(
-                name=family.name,
-                num_made=len(made),
-                num_current=work.num_current,
-                num_failed=len(bad),
-                num_rows=sum(job.num_rows for job in made),
-                seconds=time.monotonic() - start,
-            )
-        )
+    for wave in waves(list(ordered.values())):
+        works: list[FamilyWork] = []
+        for family in wave:
+            try:
+                if is_refit:
+                    _refit(store, family, ordered, body_models)
+                works.append(engine.plan(store, family, body_models))
+            except (EhpsError, OSError) as error:
+                if family.name in optional and isinstance(error, UsageError):
+                    notes.append(f"{family.name} left out: {error}")
+                else:
+                    failures.append((family.name, error))
+        done = run_jobs(together(works), num_workers)
+        failures += [failure for work in works for failure in _blocked(work)]
+        failures += [(_name(one.job), one.problem) for one in done if one.problem is not None]
+        summaries += [_summary(work, done) for work in works]
     return Outcome(summaries=tuple(summaries), failures=tuple(failures), notes=tuple(notes))
+
+
+def waves(families: Sequence[Family]) -> list[list[Family]]:
+    """Families in an order that suits what they follow, those together that can read each shard's index once.
+
+    Families that read pictures go alone: their time is that of decoding.
+    """
+    done: set[str] = set()
+    left = list(families)
+    found: list[list[Family]] = []
+    while left:
+        ready = [family for family in left if done.issuperset(family.follows)]
+        plain = [family for family in ready if not family.reads_pictures]
+        found.append(plain or ready[:1])
+        done |= {family.name for family in found[-1]}
+        left = [family for family in left if family.name not in done]
+    return found
+
+
+def together(works: Sequence[FamilyWork]) -> list[ShardJob]:
+    """The jobs of several families, those of one shard after each other."""
+    jobs = [job for work in works for job in work.pending]
+    return sorted(jobs, key=lambda job: job.shard)
+
+
+def _blocked(work: FamilyWork) -> list[Failure]:
+    if not work.blocked:
+        return []
+    followed = ", ".join(work.family.follows)
+    return [
+        (
+            work.family.name,
+            UsageError(
+                f"{len(work.blocked)} shards have no {followed}, such as {work.blocked[0]}",
+                fix="mend what kept these from being made, then run the same command again",
+            ),
+        )
+    ]
+
+
+def _summary(work: FamilyWork, done: Sequence[Done]) -> FamilySummary:
+    ours = [one for one in done if one.job.family.name == work.family.name]
+    made = [one for one in ours if one.problem is None]
+    return FamilySummary(
+        name=work.family.name,
+        num_made=len(made),
+        num_current=work.num_current,
+        num_failed=len(ours) - len(made) + len(work.blocked),
+        num_rows=sum(one.job.num_rows for one in made),
+        seconds=sum(one.seconds for one in ours),
+    )
 
 
 def _refit(store: Path, family: Family, known: Mapping[str, Family], body_models: str | None) -> None:
@@ -130,40 +185,49 @@ def _refit(store: Path, family: Family, known: Mapping[str, Family], body_models
         scene_prototypes.put_into_use(scope, scene_prototypes.from_cards(scope, features), features)
 
 
-def run_work(work: FamilyWork, num_workers: int) -> list[Failure]:
-    """Compute the pending shards of one family, in this process or in several, and return what failed.
+def run_jobs(jobs: Sequence[ShardJob], num_workers: int) -> list[Done]:
+    """Compute jobs, in this process or in several, and say what became of each.
 
     Raises:
         InterruptedRunError: a worker was killed.
         BaseException: any exception of a shard that is no clear message, once the other shards are done.
     """
-    total = sum(job.num_rows for job in work.pending)
-    if not work.pending:
+    total = sum(job.num_rows for job in jobs)
+    if not jobs:
         return []
-    with Meter(work.family.name, total, "samples") as meter:
-        if num_workers == 1 or (not work.family.reads_pictures and total < INLINE_ROWS):
-            outcomes = run_batch(work.pending, meter.add)
+    names = list(dict.fromkeys(job.family.name for job in jobs))
+    with Meter(names[0] if len(names) == 1 else f"{len(names)} families", total, "samples") as meter:
+        if num_workers == 1 or (not jobs[0].family.reads_pictures and total < INLINE_ROWS):
+            outcomes = run_batch(jobs, meter.add)
         else:
-            outcomes = _run_workers(batches_of(work.pending, num_workers), num_workers, meter)
-    failures: list[Failure] = []
-    for job, outcome in zip(work.pending, outcomes, strict=True):
-        if isinstance(outcome, EhpsError | OSError):
-            failures.append((_name(job), outcome))
-        elif outcome is not None:
-            outcome.add_note(f"in {_name(job)}")
-            raise outcome
-    return failures
+            outcomes = _run_workers(batches_of(jobs, num_workers), num_workers, meter)
+    done = []
+    for job, (error, seconds) in zip(jobs, outcomes, strict=True):
+        if error is not None and not isinstance(error, EhpsError | OSError):
+            error.add_note(f"in {_name(job)}")
+            raise error
+        done.append(Done(job=job, problem=error, seconds=seconds))
+    return done
 
 
-def run_batch(jobs: Sequence[ShardJob], count: Count) -> list[Exception | None]:
-    """Compute some shards one after the other; what went wrong with each, None where nothing did."""
-    outcomes: list[Exception | None] = []
-    for job in jobs:
-        try:
-            engine.run(job, count)
-            outcomes.append(None)
-        except Exception as error:
-            outcomes.append(error)
+def run_batch(jobs: Sequence[ShardJob], count: Count) -> list[tuple[Exception | None, float]]:
+    """Compute some jobs one after the other; for each what went wrong, None where nothing did, and the seconds it took.
+
+    Jobs of one shard share one reading of its index, whose time is the first one's.
+    """
+    outcomes: list[tuple[Exception | None, float]] = []
+    for _, group in groupby(jobs, key=lambda job: (job.folder, job.shard)):
+        some = list(group)
+        index: Any = None
+        for job in some:
+            start = time.perf_counter()
+            error: Exception | None = None
+            try:
+                index = engine.read_index(some) if index is None else index
+                engine.run(job, count, index)
+            except Exception as found:
+                error = found
+            outcomes.append((error, time.perf_counter() - start))
     return outcomes
 
 
@@ -183,7 +247,9 @@ def batches_of(jobs: Sequence[ShardJob], num_workers: int) -> list[tuple[ShardJo
     return [*batches, tuple(batch)] if batch else batches
 
 
-def _run_workers(batches: Sequence[tuple[ShardJob, ...]], num_workers: int, meter: Meter) -> list[Exception | None]:
+def _run_workers(
+    batches: Sequence[tuple[ShardJob, ...]], num_workers: int, meter: Meter
+) -> list[tuple[Exception | None, float]]:
     num = min(num_workers, len(batches))
     # The workers are the inner context: on Ctrl-C they end first, and then the threads that wait for them.
     with ThreadPoolExecutor(num) as threads, Workers(run_batch, batches, num) as workers:

@@ -45,11 +45,13 @@ class ShardJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FamilyWork:
-    """What one family takes: the shards to do, and how many are as they should be."""
+    """What one family takes: the shards to do, how many are as they should be, and the names of those that have to wait
+    for a family that this one follows."""
 
     family: Family
     pending: tuple[ShardJob, ...]
     num_current: int
+    blocked: tuple[str, ...] = ()
 
 
 def in_order(families: Sequence[Family]) -> list[Family]:
@@ -98,7 +100,7 @@ def plan(store: Path, family: Family, body_models: str | None = None) -> FamilyW
     """The shards of a store whose values of a family are missing or stale.
 
     Raises:
-        UsageError: see `shards_of`; a family that this one follows has not been computed.
+        UsageError: see `shards_of`; a family that this one follows has not been computed for any shard.
         StoreError: an index or an attribute manifest is damaged.
     """
     shards = shards_of(store)
@@ -113,7 +115,9 @@ def plan(store: Path, family: Family, body_models: str | None = None) -> FamilyW
     splits: dict[Path, list[Manifest]] = defaultdict(list)
     for folder, manifest in shards:
         splits[folder].append(manifest)
-    jobs, num_current = [], 0
+    jobs: list[ShardJob] = []
+    blocked: list[str] = []
+    num_current = 0
     for folder, manifests in splits.items():
         files.remove_leftovers(files.folder_of(folder, family.name))
         everyone = split_people(folder, [_name(one) for one in manifests]) if family.reads_people else None
@@ -121,6 +125,9 @@ def plan(store: Path, family: Family, body_models: str | None = None) -> FamilyW
             shard = _name(manifest)
             people = None if everyone is None else everyone.beside(shard)
             inputs = _inputs(family, folder, manifest, people)
+            if inputs is None:
+                blocked.append(shard)
+                continue
             if is_current(files.folder_of(folder, family.name), shard, inputs, code, prepared.facts):
                 num_current += 1
                 continue
@@ -136,7 +143,12 @@ def plan(store: Path, family: Family, body_models: str | None = None) -> FamilyW
                     people=people,
                 )
             )
-    return FamilyWork(family=family, pending=tuple(jobs), num_current=num_current)
+    if len(blocked) == len(shards):
+        raise UsageError(
+            f"attributes {family.name}: expected {', '.join(family.follows)} of {blocked[0]}, found none",
+            fix=f"ehps describe STORE --attributes {' '.join(family.follows)}",
+        )
+    return FamilyWork(family=family, pending=tuple(jobs), num_current=num_current, blocked=tuple(blocked))
 
 
 def is_current(folder: Path, name: str, inputs: Mapping[str, str], code: str, facts: Mapping[str, Any]) -> bool:
@@ -154,15 +166,30 @@ def is_current(folder: Path, name: str, inputs: Mapping[str, str], code: str, fa
     )
 
 
-def run(job: ShardJob, count: Callable[[int], None] = lambda number: None) -> files.AttributeManifest:
+def read_index(jobs: Sequence[ShardJob]) -> Any:
+    """The columns of a shard's index that some families of it read, together.
+
+    Raises:
+        StoreError: the index is damaged.
+    """
+    wanted = list(IDENTITY)
+    for job in jobs:
+        wanted += [*job.family.reads, *(_PICTURE if job.family.reads_pictures else ())]
+    return read_table(jobs[0].folder / f"{jobs[0].shard}{INDEX}", INDEX_SCHEMA, list(dict.fromkeys(wanted)))
+
+
+def run(
+    job: ShardJob, count: Callable[[int], None] = lambda number: None, index: Any = None
+) -> files.AttributeManifest:
     """Compute and write one family of one shard; `count` is told the number of samples done.
+
+    index: what `read_index` gave for this and other families of the shard; None reads it.
 
     Raises:
         StoreError: the shard or what the family follows is damaged, or the disk is full.
     """
     family = job.family
-    wanted = list(dict.fromkeys([*IDENTITY, *family.reads, *(_PICTURE if family.reads_pictures else [])]))
-    index = read_table(job.folder / f"{job.shard}{INDEX}", INDEX_SCHEMA, wanted)
+    index = read_index([job]) if index is None else index
     followed = {name: files.read_attributes(files.folder_of(job.folder, name), job.shard) for name in family.follows}
     for name, table in followed.items():
         if not table.column("key").equals(index.column("key")):
@@ -197,7 +224,8 @@ def _pictures(tar: Path, index: Any, count: Callable[[int], None]) -> Iterator[t
             count(1)
 
 
-def _inputs(family: Family, folder: Path, manifest: Manifest, people: Any) -> dict[str, str]:
+def _inputs(family: Family, folder: Path, manifest: Manifest, people: Any) -> dict[str, str] | None:
+    """What the values of a shard are made from; None when a family that this one follows has none for it."""
     inputs = {"index": manifest.files[INDEX].sha256}
     if family.reads_pictures:
         inputs["tar"] = manifest.files[TAR].sha256
@@ -206,10 +234,7 @@ def _inputs(family: Family, folder: Path, manifest: Manifest, people: Any) -> di
     for name in family.follows:
         followed = files.read_manifest(files.folder_of(folder, name), _name(manifest))
         if followed is None:
-            raise UsageError(
-                f"attributes {family.name}: expected {name} of {_name(manifest)}, found none",
-                fix=f"ehps describe STORE --attributes {name}",
-            )
+            return None
         inputs[f"attributes/{name}"] = followed.sha256
     return inputs
 

@@ -26,7 +26,7 @@ from harmonize.errors import UsageError
 from harmonize.shards.names import INDEX
 from pipelines.commands.describe import describe
 from pipelines.describe import Request, chosen, describe_store
-from pipelines.describe_work import Outcome, batches_of, describe_families
+from pipelines.describe_work import Outcome, batches_of, describe_families, waves
 
 NUM_SHARDS, NUM_SAMPLES = 3, 4
 
@@ -228,3 +228,13 @@ def test_ctrl_c_ends_with_code_3_and_the_next_run_goes_on(tmp_path: Path) -> Non
     num_done = len(list(folder.glob(f"*{files.MANIFEST}")))
     assert 0 < num_done < 12
     assert made(ask(store, "image_statistics")) == {"image_statistics": (12 - num_done, num_done, 0)}
+
+
+def test_families_go_together_where_nothing_they_follow_is_missing() -> None:
+    families = engine.in_order(list(FAMILIES.values()))
+    found = [[family.name for family in wave] for wave in waves(families)]
+    assert sorted(name for wave in found for name in wave) == sorted(FAMILIES)
+    assert {"orientation", "pose", "skeleton", "visibility"} <= set(found[0])
+    place = {name: number for number, wave in enumerate(found) for name in wave}
+    assert all(place[name] < place[family.name] for family in families for name in family.follows)
+    assert all(len(wave) == 1 for wave in found if any(FAMILIES[name].reads_pictures for name in wave))

@@ -182,6 +182,23 @@ def test_a_family_follows_another(store: Path) -> None:
     assert describe(store, TWICE) == ["toy-train-000002"]
 
 
+def test_a_shard_whose_followed_family_is_missing_waits_and_stops_no_other(store: Path) -> None:
+    describe(store, TOY)
+    (files.folder_of(store / "toy" / "train", "toy") / "toy-train-000001.json").unlink()
+    work = engine.plan(store, TWICE)
+    assert work.blocked == ("toy-train-000001",)
+    assert [job.shard for job in work.pending] == ["toy-train-000000", "toy-train-000002"]
+
+
+def test_families_share_one_reading_of_the_index(store: Path) -> None:
+    jobs = [engine.plan(store, one).pending[0] for one in (TOY, PICTURES)]
+    index = engine.read_index(jobs)
+    assert {"key", "body_betas", "picture_offset"} <= set(index.column_names)
+    for job in jobs:
+        alone = engine.run(job)
+        assert engine.run(job, index=index) == alone
+
+
 def test_people_of_one_picture_are_found_in_all_shards(store: Path) -> None:
     provenance = Provenance(dataset="toy", split="train", frame="x", image_path="0.jpg")
     write_shard(
