@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from catalogs.atlas.data import PARTS, Atlas, Map
+from catalogs.atlas.data import PARTS, Atlas
+from catalogs.atlas.maps import Map
 from catalogs.atlas.measures import Measure
 from catalogs.cards import DATASETS
 

@@ -33,7 +33,7 @@ function hoverCard() {
     const chosen = [...new Set([...(measure ? [measure] : []), ...listed])].slice(0, CARD_VALUES);
     card.replaceChildren(
       pictureOf(point),
-      make('strong', { class: 'row' }, markElement(datasetStyle(datasetOf[point])), atlas.datasets[datasetOf[point]].name,
+      make('strong', { class: 'row' }, markElement(datasetStyle(datasetOf[point])), datasetNameOf(point),
         make('span', { class: 'muted' }, atlas.points.splits[splitOf[point]])),
       make('span', { class: 'mono' }, keys[point]),
       make('dl', { class: 'values' }, ...valueRows(chosen, point)),
@@ -67,13 +67,13 @@ function drawer() {
     close.addEventListener('click', () => change('pin', { pinned: -1 }));
     const families = [...new Set(measures.map((measure) => measure.family))];
     element.replaceChildren(
-      make('header', {}, make('h2', {}, make('a', { href: `#dataset/${encodeURIComponent(dataset.name)}` }, dataset.name),
-        ' ', make('span', { class: 'muted' }, atlas.points.splits[splitOf[point]])), close),
+      make('header', {}, make('h2', {}, make('a', { href: pageOf(dataset) }, dataset.name), ' ',
+        make('span', { class: 'muted' }, atlas.points.splits[splitOf[point]])), close),
       pictureOf(point, 240),
       make('p', { class: 'mono' }, keys[point]),
       make('div', { class: 'row' }, copyButton('Copy key', () => keys[point]),
         copyButton('Copy ehps view', () => viewCommand(point)),
-        copyButton('Copy SQL', () => `SELECT * FROM samples WHERE dataset = ${sqlText(dataset.name)} AND key = ${sqlText(keys[point])}`)),
+        copyButton('Copy SQL', () => sampleSql(point))),
       ...families.flatMap((family) => [
         make('h3', {}, words(family)),
         make('dl', { class: 'values' }, ...valueRows(measures.filter((measure) => measure.family === family), point)),

@@ -11,6 +11,9 @@ const numDatasets = atlas.datasets.length;
 const NUM_CELLS = 216;
 const UNKNOWN = 255;
 
+const datasetNameOf = (point) => atlas.datasets[datasetOf[point]].name;
+const pageOf = (dataset) => `#dataset/${encodeURIComponent(dataset.name)}`;
+
 for (const one of atlas.maps) one.xy = floats(one.xy);
 for (const [number, dataset] of atlas.datasets.entries()) {
   dataset.number = number;
@@ -40,7 +43,8 @@ class Measure {
   // Its name without the unit, unless another attribute of the family is called the same.
   get title() {
     const short = (name) => name.replace(/_(deg|m|mm|px)$/, '');
-    const isTaken = measures.some((one) => one !== this && one.family === this.family && short(one.name) === short(this.name));
+    const others = measures.filter((one) => one !== this && one.family === this.family);
+    const isTaken = others.some((one) => short(one.name) === short(this.name));
     return words(isTaken ? this.name : short(this.name));
   }
 

@@ -8,7 +8,8 @@ function datasetPage() {
   function show(dataset, against) {
     const others = atlas.datasets.filter((other) => other !== dataset && (against === null || other === against));
     const select = make('select', { 'aria-label': 'Compare with' }, make('option', { value: '' }, 'all other datasets'),
-      ...atlas.datasets.filter((other) => other !== dataset).map((other) => make('option', { value: other.name }, other.name)));
+      ...atlas.datasets.filter((other) => other !== dataset)
+        .map((other) => make('option', { value: other.name }, other.name)));
     select.value = against?.name ?? '';
     select.addEventListener('change', () => {
       show(dataset, atlas.datasets.find((other) => other.name === select.value) ?? null);
@@ -20,10 +21,11 @@ function datasetPage() {
       make('h2', { tabindex: -1 }, dataset.title || dataset.name, ' ', make('span', { class: 'muted' }, dataset.name)),
       facts(dataset),
       strip(dataset),
-      make('div', { class: 'row' }, swatch('one'), dataset.name, swatch('others'), make('label', { class: 'row' }, 'against', select),
-        make('span', { class: 'muted' }, 'Share of samples per bin, over all samples of the store; the outermost bins hold all beyond them.')),
+      make('div', { class: 'row' }, swatch('one'), dataset.name, swatch('others'),
+        make('label', { class: 'row' }, 'against', select),
+        make('span', { class: 'muted' },
+          'Share of samples per bin, over all samples of the store; the outermost bins hold all beyond them.')),
       ...families.map((family) => familySection(family, dataset, others))]);
-    if (!families.length) page.append(make('p', {}, 'No attribute has been computed: run ', make('code', {}, `ehps describe ${quoted(atlas.store)}`)));
   }
 
   return { show };
@@ -32,9 +34,10 @@ function datasetPage() {
 function familySection(family, dataset, others) {
   const held = measures.filter((measure) => measure.family === family);
   const unknown = held.filter((measure) => measure.shares([dataset.number]) === null);
+  const titles = unknown.map((measure) => measure.title);
   const numbers = others.map((other) => other.number);
   return make('section', { class: 'family', 'aria-label': words(family) }, make('h3', {}, words(family)),
-    unknown.length ? make('p', {}, `Unknown for every sample: ${unknown.map((measure) => measure.title).join(', ')}.`) : null,
+    unknown.length ? make('p', {}, `Unknown for every sample: ${titles.join(', ')}.`) : null,
     make('div', { class: 'histograms' }, ...held.filter((measure) => !unknown.includes(measure))
       .map((measure) => histogram(measure, dataset.number, numbers))));
 }
@@ -44,19 +47,23 @@ const swatch = (kind) => draw('svg', { class: 'swatch', viewBox: '0 0 22 10', 'a
 
 function facts(dataset) {
   const list = (texts) => (texts.length ? make('ul', {}, ...texts.map((text) => make('li', {}, text))) : null);
+  const splits = dataset.splits.map((one) => `${one.split} ${whole.format(one.num_samples)}`);
+  const places = dataset.environments.map(words).join(', ');
   const known = [
-    ['Samples', `${whole.format(dataset.samples)} (${dataset.splits.map((one) => `${one.split} ${whole.format(one.num_samples)}`).join(', ')})`],
-    ['Domain', `${dataset.domain}, ${words(dataset.scene)}${dataset.environments.length ? `: ${dataset.environments.map(words).join(', ')}` : ''}`],
+    ['Samples', `${whole.format(dataset.samples)} (${splits.join(', ')})`],
+    ['Domain', `${dataset.domain}, ${words(dataset.scene)}${places && `: ${places}`}`],
     ['Labels', [dataset.origins.join(', '), dataset.labels].filter(Boolean).join('. ')],
     ['Licence', [words(dataset.licence), dataset.licence_terms].filter(Boolean).join('. ')],
     ['References', list(dataset.references)],
     ['Known defects', list(dataset.defects)],
   ];
-  return make('dl', { class: 'facts' }, ...known.filter(([, value]) => value).flatMap(([name, value]) => [make('dt', {}, name), make('dd', {}, value)]));
+  return make('dl', { class: 'facts' }, ...known.filter(([, value]) => value)
+    .flatMap(([name, value]) => [make('dt', {}, name), make('dd', {}, value)]));
 }
 
 function strip(dataset) {
-  const points = Object.keys(atlas.pictures).map(Number).filter((point) => datasetOf[point] === dataset.number).slice(0, MAX_STRIP);
+  const pictured = Object.keys(atlas.pictures).map(Number);
+  const points = pictured.filter((point) => datasetOf[point] === dataset.number).slice(0, MAX_STRIP);
   if (!points.length) return null;
   return make('div', { class: 'strip', role: 'group', 'aria-label': 'Samples' }, ...points.map((point) => {
     const button = make('button', { type: 'button', title: keys[point] }, pictureOf(point));

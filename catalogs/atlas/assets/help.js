@@ -19,7 +19,8 @@ function helpDialog() {
   const close = make('button', { type: 'button' }, 'Close');
   close.addEventListener('click', () => dialog.close());
   dialog.append(make('h2', { id: 'help-title' }, 'Keyboard and pointer'),
-    make('dl', {}, ...SHORTCUTS.flatMap(([key, text]) => [make('dt', {}, make('kbd', {}, key)), make('dd', {}, text)])), close);
+    make('dl', {}, ...SHORTCUTS.flatMap(([key, text]) =>
+      [make('dt', {}, make('kbd', {}, key)), make('dd', {}, text)])), close);
   byId('open-help').addEventListener('click', () => dialog.showModal());
 }
 

@@ -1,13 +1,14 @@
-// A histogram of a measure: one dataset filled, others as a dashed outline; shares of all samples that have a value. The
-// dataset has some.
+// A histogram of a measure: one dataset filled, others as a dashed outline; shares of all samples that have a value.
+// The one dataset has some.
 
 const MAX_TICKS = 6;
 const BOX = { width: 250, height: 96, left: 30, bottom: 26, top: 6 };
 
-function histogram(measure, dataset, others) {
+function histogram(measure, dataset, otherDatasets) {
   const one = measure.shares([dataset]);
-  const rest = measure.shares(others);
-  const caption = make('figcaption', { title: measure.doc }, measure.title, make('small', {}, unitInBrackets(measure.unit)));
+  const rest = measure.shares(otherDatasets);
+  const caption = make('figcaption', { title: measure.doc }, measure.title,
+    make('small', {}, unitInBrackets(measure.unit)));
   const told = make('p', { 'aria-live': 'off' });
   const figure = make('figure', { class: 'histogram', 'data-measure': measure.id }, caption);
   const most = Math.max(...one.shares, ...(rest ? rest.shares : [0]));
@@ -20,14 +21,16 @@ function histogram(measure, dataset, others) {
     return `${parts.join('')}V${y(0)}`;
   };
   const summary = `${formatted(one.total)} samples${measure.edges ? `; ${quantileText(measure, dataset)}` : ''}`;
-  const picture = draw('svg', { viewBox: `0 0 ${BOX.width} ${BOX.height}`, role: 'img', 'aria-label': `${measure.title}: ${summary}` },
+  const size = `0 0 ${BOX.width} ${BOX.height}`;
+  const picture = draw('svg', { viewBox: size, role: 'img', 'aria-label': `${measure.title}: ${summary}` },
     draw('line', { class: 'axis', x1: BOX.left, x2: BOX.width - 4, y1: y(0), y2: y(0) }),
     ...shareTicks(most, y), ...binTicks(measure, x),
     draw('path', { class: 'one', d: outline(one.shares) }));
   if (rest) picture.append(draw('path', { class: 'others', d: outline(rest.shares) }));
   for (let bin = 0; bin < measure.width; bin++) {
     const hit = draw('rect', { class: 'hit', x: x(bin), y: BOX.top, width: x(bin + 1) - x(bin), height: inner.height });
-    const text = `${binText(measure, bin)}: ${percent(one.shares[bin])}${rest ? `, others ${percent(rest.shares[bin])}` : ''}`;
+    const others = rest ? `, others ${percent(rest.shares[bin])}` : '';
+    const text = `${binText(measure, bin)}: ${percent(one.shares[bin])}${others}`;
     hit.append(draw('title', {}, text));
     hit.addEventListener('pointerenter', () => (told.textContent = text));
     hit.addEventListener('pointerleave', () => (told.textContent = summary));
@@ -55,7 +58,8 @@ function binText(measure, bin) {
 function shareTicks(most, y) {
   const round = 10 ** Math.floor(Math.log10(100 * most));
   const step = [5, 2, 1].map((factor) => factor * round).find((value) => value <= 100 * most) ?? round;
-  return [0, step / 100].map((share) => draw('text', { x: BOX.left - 4, y: y(share) + 3, 'text-anchor': 'end' }, percent(share)));
+  return [0, step / 100].map((share) =>
+    draw('text', { x: BOX.left - 4, y: y(share) + 3, 'text-anchor': 'end' }, percent(share)));
 }
 
 function binTicks(measure, x) {
@@ -85,7 +89,7 @@ function roundValues(low, high, isLog) {
     const rough = (high - low) / 4;
     const power = 10 ** Math.floor(Math.log10(rough));
     const step = [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((value) => value >= rough * 0.999);
-    for (let value = Math.ceil(low / step) * step; value <= high + step * 1e-6; value += step) values.push(Number(value.toPrecision(6)));
+    for (let k = Math.ceil(low / step); k * step <= high; k++) values.push(Number((k * step).toPrecision(6)));
   }
   const isWhole = !Number.isInteger(low) && Number.isInteger(low * 2); // bins around whole numbers
   const inside = values.filter((value) => value >= low && value <= high && (!isWhole || Number.isInteger(value)));

@@ -8,7 +8,8 @@ function colourBox() {
   add(select, 'card.scene', 'scene (card)');
   for (const family of new Set(measures.map((measure) => measure.family))) {
     const group = make('optgroup', { label: words(family) });
-    for (const measure of measures) if (measure.family === family) add(group, measure.id, measure.title + unitInBrackets(measure.unit));
+    for (const measure of measures.filter((one) => one.family === family))
+      add(group, measure.id, measure.title + unitInBrackets(measure.unit));
     select.append(group);
   }
   select.addEventListener('change', () => change('colour', { colour: select.value }));
@@ -18,28 +19,32 @@ function colourBox() {
     meaning.replaceChildren(...colourLegend(Panel.sharedColours()));
   };
   on('colour', refresh);
-  return { element: make('div', { class: 'box' }, make('label', {}, make('h2', {}, 'Colour by'), select), meaning), refresh };
+  const choice = make('label', {}, make('h2', {}, 'Colour by'), select);
+  return { element: make('div', { class: 'box' }, choice, meaning), refresh };
 }
 
 function colourLegend(colours) {
   if (colours.kind === 'dataset') return [make('p', { class: 'muted' }, 'Colour and shape together tell the dataset.')];
   const doc = colours.measure.doc ? [make('p', { class: 'muted' }, colours.measure.doc)] : [];
   if (colours.kind === 'category') return [categoryKeys(colours), ...doc];
-  const strip = make('canvas', { class: 'scale', width: NUM_LEVELS, height: 1, role: 'img', 'aria-label': 'colour scale' });
+  const about = { role: 'img', 'aria-label': 'colour scale' };
+  const strip = make('canvas', { class: 'scale', width: NUM_LEVELS, height: 1, ...about });
   const context = strip.getContext('2d');
   for (let i = 0; i < NUM_LEVELS; i++) {
     context.fillStyle = `rgb(${colours.styles[i].colour.join(' ')})`;
     context.fillRect(i, 0, 1, 1);
   }
   const { unit } = colours.measure;
-  const ends = make('div', { class: 'ends' }, make('span', {}, withUnit(colours.low, unit)), make('span', {}, withUnit(colours.high, unit)));
+  const ends = make('div', { class: 'ends' },
+    ...[colours.low, colours.high].map((value) => make('span', {}, withUnit(value, unit))));
   return [strip, ends, make('p', { class: 'row muted' }, markElement(colours.styles[NUM_LEVELS]), 'unknown'), ...doc];
 }
 
 function categoryKeys(colours) {
+  const hasUnknown = colours.codes.includes(colours.labels.length);
   return make('ul', { class: 'keys' },
     ...colours.labels.map((label, i) => make('li', {}, markElement(colours.styles[i]), words(label))),
-    ...(colours.codes.includes(colours.labels.length) ? [make('li', {}, markElement(colours.styles.at(-1)), 'unknown')] : []));
+    ...(hasUnknown ? [make('li', {}, markElement(colours.styles.at(-1)), 'unknown')] : []));
 }
 
 function filterBox() {
@@ -54,9 +59,10 @@ function filterBox() {
         change('filter');
       });
       const item = make('li', { class: box.checked ? '' : 'off' },
-        make('label', { title: dataset.title || name }, box, markElement(datasetStyle(number)), make('span', { class: 'name' }, name)),
+        make('label', { title: dataset.title || name }, box, markElement(datasetStyle(number)),
+          make('span', { class: 'name' }, name)),
         make('small', {}, formatted(dataset.samples)),
-        make('a', { href: `#dataset/${encodeURIComponent(name)}`, 'aria-label': `Page of ${name}`, title: `Page of ${name}` }, '\u203a'));
+        make('a', { href: pageOf(dataset), 'aria-label': `Page of ${name}`, title: `Page of ${name}` }, '\u203a'));
       item.addEventListener('pointerenter', () => change('highlight', { highlight: number }));
       item.addEventListener('pointerleave', () => change('highlight', { highlight: -1 }));
       return item;
@@ -73,6 +79,8 @@ function filterBox() {
     return made;
   };
   on('filter', () => list.querySelectorAll('li').forEach((item, i) => item.classList.toggle('off', !state.shown[i])));
-  const head = make('div', { class: 'row' }, button('All', 1), button('None', 0), make('span', { class: 'muted' }, 'samples'));
-  return { element: make('div', { class: 'box list', role: 'group', 'aria-label': 'Datasets shown' }, make('h2', {}, 'Datasets'), head, list), refresh };
+  const head = make('div', { class: 'row' }, button('All', 1), button('None', 0),
+    make('span', { class: 'muted' }, 'samples'));
+  const about = { class: 'box list', role: 'group', 'aria-label': 'Datasets shown' };
+  return { element: make('div', about, make('h2', {}, 'Datasets'), head, list), refresh };
 }

@@ -28,34 +28,40 @@ function mapPanel(map, title, caption, colour = null) {
   if (colour) {
     const legend = make('div', {});
     panel.element.append(legend);
-    panel.refreshLegend = () => legend.replaceChildren(Object.assign(categoryKeys(panel.colours), { className: 'keys' }));
+    panel.refreshLegend = () => legend.replaceChildren(categoryKeys(panel.colours));
   }
   return panel;
 }
 
 function featurePanels() {
   const maps = atlas.maps.filter((map) => map.kind === 'features');
-  const panels = maps.map((map) => mapPanel(map, `Image features: ${map.title}`, `${map.caption} Near points look alike to the network.`));
+  const panels = maps.map((map) =>
+    mapPanel(map, `Image features: ${map.title}`, `${map.caption} Near points look alike to the network.`));
   const command = `ehps describe ${quoted(atlas.store)} --backbone NAME`;
-  const missing = (text) => missingPanel({ title: 'Image features', caption: 'Pictures as a network sees them.', text, command });
-  if (!panels.length) return [[missing('No features of the pictures are on a map yet.')], [missing('Features of a second backbone can stand here.')]];
-  if (panels.length === 1) return [panels, [missing('Features of a second backbone can stand here.')]];
+  const caption = 'Pictures as a network sees them.';
+  const missing = (text) => missingPanel({ title: 'Image features', caption, text, command });
+  const second = [missing('Features of a second backbone can stand here.')];
+  if (!panels.length) return [[missing('No features of the pictures are on a map yet.')], second];
+  if (panels.length === 1) return [panels, second];
   return [[panels[0], ...panels.slice(2)], [panels[1]]];
 }
 
 function orientationPanels() {
   const sphere = new SpherePanel({ id: 'sphere', title: 'Orientation',
-    caption: 'Where the camera stands around the body. Drag to turn; shade: samples per cell of equal solid angle, as a multiple of evenly spread views.' });
+    caption: 'Where the camera stands around the body. Drag to turn; shade: samples per cell of equal solid angle, as ' +
+      'a multiple of evenly spread views.' });
   sphere.choice = 'sphere';
   const maps = atlas.maps.filter((map) => map.kind === 'orientation');
-  return [sphere, ...maps.map((map) => mapPanel(map, 'Orientation', `${map.caption} Rotation matrices of the body in the camera frame.`))];
+  const caption = 'Rotation matrices of the body in the camera frame.';
+  return [sphere, ...maps.map((map) => mapPanel(map, 'Orientation', `${map.caption} ${caption}`))];
 }
 
 function skeletonPanels() {
   const maps = atlas.maps.filter((map) => map.kind === 'skeleton');
-  if (maps.length) return maps.map((map) => mapPanel(map, 'Pose: 3D skeletons', `${map.caption} Root-relative joints without orientation.`));
-  return [missingPanel({ title: 'Pose: 3D skeletons', caption: 'Root-relative joints without orientation.',
-    text: 'No skeletons are on a map yet.', command: `ehps describe ${quoted(atlas.store)} --attributes skeleton pose_space` })];
+  const [title, caption] = ['Pose: 3D skeletons', 'Root-relative joints without orientation.'];
+  if (maps.length) return maps.map((map) => mapPanel(map, title, `${map.caption} ${caption}`));
+  const command = `ehps describe ${quoted(atlas.store)} --attributes skeleton pose_space`;
+  return [missingPanel({ title, caption, text: 'No skeletons are on a map yet.', command })];
 }
 
 // As in the paper, scenes and domains are colours on the map of skeletons; without it, bars over all samples.
@@ -66,13 +72,15 @@ function categoryPanels(title, candidates, card) {
     const panel = map
       ? mapPanel(map, title, `On the map of skeletons. ${measure.doc ?? ''}`, measure.id)
       : barsPanel({ title, caption: `Share of samples in each dataset. ${measure.doc ?? ''}`, measure });
-    panel.choice = measure.family?.startsWith('scene_') ? 'by the picture' : `card: ${measure.title.replace('card ', '')}`;
+    const isSeen = measure.family?.startsWith('scene_');
+    panel.choice = isSeen ? 'by the picture' : `card: ${measure.title.replace('card ', '')}`;
     return panel;
   });
 }
 
 function toolbar() {
-  const tools = [['move', 'Move', 'Drag moves maps and turns the sphere (M)'], ['rectangle', 'Rectangle', 'Drag selects by rectangle (R)'],
+  const tools = [['move', 'Move', 'Drag moves maps and turns the sphere (M)'],
+    ['rectangle', 'Rectangle', 'Drag selects by rectangle (R)'],
     ['lasso', 'Lasso', 'Drag selects by a free line (L)']];
   const buttons = tools.map(([tool, label, title]) => {
     const button = make('button', { type: 'button', title, 'data-tool': tool, 'aria-pressed': 'false' }, label);
@@ -81,7 +89,8 @@ function toolbar() {
   });
   const reset = make('button', { type: 'button', title: 'Show all of every map (0 on one panel)' }, 'Reset views');
   reset.addEventListener('click', () => Panel.all.forEach((panel) => panel.reset()));
-  on('tool', () => buttons.forEach((button) => button.setAttribute('aria-pressed', String(button.dataset.tool === state.tool))));
+  const isChosen = (button) => String(button.dataset.tool === state.tool);
+  on('tool', () => buttons.forEach((button) => button.setAttribute('aria-pressed', isChosen(button))));
   byId('toolbar').append(...buttons, reset, make('span', { class: 'muted' },
     'Point at a sample to see it, click to keep it, drag to select, Ctrl + wheel to zoom, ? for keys.'));
 }
@@ -89,11 +98,12 @@ function toolbar() {
 function routes() {
   const datasets = datasetPage();
   const select = byId('to-dataset');
-  select.append(make('option', { value: '' }, 'choose \u2026'), ...atlas.datasets.map((dataset) => make('option', { value: dataset.name }, dataset.name)));
-  select.addEventListener('change', () => (location.hash = select.value ? `#dataset/${encodeURIComponent(select.value)}` : '#maps'));
+  select.append(make('option', { value: '' }, 'choose \u2026'),
+    ...atlas.datasets.map((dataset) => make('option', { value: dataset.name }, dataset.name)));
+  select.addEventListener('change', () => (location.hash = select.value ? pageOf({ name: select.value }) : '#maps'));
   const go = () => {
-    const [page, name] = location.hash.slice(1).split('/');
-    const dataset = page === 'dataset' ? atlas.datasets.find((one) => one.name === decodeURIComponent(name ?? '')) : null;
+    const page = location.hash.slice(1);
+    const dataset = atlas.datasets.find((one) => pageOf(one) === location.hash) ?? null;
     byId('page-maps').hidden = byId('overview').hidden = Boolean(dataset);
     byId('page-dataset').hidden = !dataset;
     select.value = dataset?.name ?? '';
@@ -113,7 +123,9 @@ function routes() {
 }
 
 function start() {
-  byId('store').textContent = `${atlas.store}: ${whole.format(atlas.splits.reduce((sum, one) => sum + one.num_samples, 0))} samples of ${numDatasets} datasets, ${whole.format(num)} of them drawn as points`;
+  const samples = atlas.splits.reduce((sum, one) => sum + one.num_samples, 0);
+  byId('store').textContent = `${atlas.store}: ${whole.format(samples)} samples of ${numDatasets} datasets, ` +
+    `${whole.format(num)} of them drawn as points`;
   byId('standin').hidden = !atlas.standin;
   const colours = colourBox();
   const filter = filterBox();
@@ -157,7 +169,8 @@ function start() {
   // For the console and for scripts: what is shown and where, and a selection by other means than a brush.
   const select = (selected) => change('selection', { selected, region: null });
   const pin = (point) => change('pin', { pinned: point });
-  const withPicture = () => Number(Object.keys(atlas.pictures).find((i) => isShown(i) && !Number.isNaN(Panel.all[0].x[i])) ?? 0);
+  const isDrawn = (point) => isShown(point) && !Number.isNaN(Panel.all[0].x[point]);
+  const withPicture = () => Number(Object.keys(atlas.pictures).find(isDrawn) ?? 0);
   window.atlas = Object.freeze({ state, panels: Panel.all, keys, select, pin, withPicture });
 }
 

@@ -18,7 +18,7 @@ const COLUMNS = [
 
 function datasetCell(row) {
   const { dataset } = row;
-  return make('td', {}, make('a', { href: `#dataset/${encodeURIComponent(dataset.name)}` }, dataset.name),
+  return make('td', {}, make('a', { href: pageOf(dataset) }, dataset.name),
     make('small', { title: dataset.title }, [dataset.title, dataset.year].filter(Boolean).join(', ')));
 }
 
@@ -33,7 +33,8 @@ function licenceCell(row) {
 
 function shareCell(row, value) {
   const bar = draw('svg', { viewBox: '0 0 100 4', preserveAspectRatio: 'none', 'aria-hidden': 'true' },
-    draw('rect', { class: 'track', width: 100, height: 4 }), draw('rect', { class: 'filled', width: 100 * value, height: 4 }));
+    draw('rect', { class: 'track', width: 100, height: 4 }),
+    draw('rect', { class: 'filled', width: 100 * value, height: 4 }));
   return make('td', {}, make('div', { class: 'share' }, `${Math.round(100 * value)} %`, bar));
 }
 
@@ -60,8 +61,9 @@ function overview() {
       bySplit ? dataset.splits.map((split) => addedUp(dataset, [split])) : [addedUp(dataset, dataset.splits)]);
     const { value, isNumber } = COLUMNS[sorted.column];
     rows.sort((a, b) => sorted.direction * (isNumber ? value(a) - value(b) : compare(value(a), value(b))));
-    const line = (row) => COLUMNS.map((column) => column.cell?.(row, column.value(row)) ??
-      make('td', { class: column.isNumber ? 'number' : 'whole' }, column.isNumber ? whole.format(column.value(row)) : column.value(row)));
+    const line = (row) => COLUMNS.map((column) => column.cell?.(row, column.value(row)) ?? (column.isNumber
+      ? make('td', { class: 'number' }, whole.format(column.value(row)))
+      : make('td', { class: 'whole' }, column.value(row))));
     body.replaceChildren(...rows.map((row) => make('tr', {}, ...line(row))));
     head.replaceChildren(...COLUMNS.map((column, k) => {
       const button = make('button', { type: 'button' }, column.title);
@@ -77,7 +79,7 @@ function overview() {
   };
   const all = addedUp({ name: '' }, atlas.splits);
   foot.append(make('tr', {}, make('td', {}, `${numDatasets} datasets`), make('td', {}, `${atlas.splits.length} splits`),
-    make('td', { class: 'number' }, whole.format(all.samples)), make('td', { class: 'number' }, whole.format(all.rejects)),
+    ...[all.samples, all.rejects].map((number) => make('td', { class: 'number' }, whole.format(number))),
     make('td', {}), make('td', {}), make('td', {}),
     ...COLUMNS.slice(7).map((column) => shareCell(all, column.value(all)))));
   const toggle = make('input', { type: 'checkbox', id: 'by-split' });
@@ -89,7 +91,8 @@ function overview() {
   byId('overview').append(
     make('h2', { id: 'overview-title' }, 'Overview'),
     make('p', { class: 'row' }, make('label', {}, toggle, ' one row a split'),
-      make('span', { class: 'muted' }, 'Rejects are people that were read and refused. Shares are of samples whose part is known.')),
+      make('span', { class: 'muted' },
+        'Rejects are people that were read and refused. Shares are of samples whose part is known.')),
     make('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Table of datasets' },
       make('table', {}, make('thead', {}, head), body, foot)),
     ...missingFamilies());

@@ -1,5 +1,6 @@
-// Colours and marks. Colours that colour-blind people can tell apart (Okabe and Ito, Color Universal Design), without the
-// yellow, too pale on white, and lighter on a dark page. A dataset is a colour AND a shape: 33 colours nobody can tell apart.
+// Colours and marks. Colours that colour-blind people can tell apart (Okabe and Ito, Color Universal Design), without
+// the yellow, too pale on white, and lighter on a dark page. A dataset is a colour AND a shape: nobody can tell 33
+// colours apart.
 
 const OKABE_ITO = {
   light: ['#0072b2', '#e69f00', '#009e73', '#cc79a7', '#56b4e9', '#d55e00', '#6f6f6f'],
@@ -8,7 +9,8 @@ const OKABE_ITO = {
 const SHAPES = ['circle', 'square', 'triangle', 'diamond', 'wedge', 'plus'];
 
 // Ten of the colours of cividis (Nunez, Anderton, Renslow 2018): even steps of lightness, the same for all eyes.
-const CIVIDIS = ['#00224e', '#0f3c6f', '#3b496c', '#575d6d', '#707173', '#8a8779', '#a69d75', '#c4b56c', '#e4cf5b', '#fee838'];
+const CIVIDIS = ['#00224e', '#0f3c6f', '#3b496c', '#575d6d', '#707173', '#8a8779', '#a69d75', '#c4b56c', '#e4cf5b',
+  '#fee838'];
 const NUM_LEVELS = 48;
 
 const prefersDark = matchMedia('(prefers-color-scheme: dark)');
@@ -46,7 +48,8 @@ const datasetStyle = (number) => styleOf(atlas.datasets[number].style);
 function colouring(id) {
   const grey = { colour: rgb(tone('--muted')), shape: 'circle', isUnknown: true };
   if (id === 'dataset') {
-    return { id, title: 'dataset', kind: 'dataset', codes: datasetOf, styles: atlas.datasets.map((_, i) => datasetStyle(i)) };
+    const styles = atlas.datasets.map((_, i) => datasetStyle(i));
+    return { id, title: 'dataset', kind: 'dataset', codes: datasetOf, styles };
   }
   const measure = id === 'card.domain' ? cardDomain : id === 'card.scene' ? cardScene : measureById.get(id);
   if (measure.categories) {
@@ -58,9 +61,10 @@ function colouring(id) {
   const low = known[Math.floor(0.01 * (known.length - 1))] ?? 0;
   const high = known[Math.ceil(0.99 * (known.length - 1))] ?? 1;
   const span = high - low || 1;
-  const codes = Uint16Array.from(measure.values, (value) =>
-    Number.isFinite(value) ? Math.min(Math.max(Math.floor(((value - low) / span) * NUM_LEVELS), 0), NUM_LEVELS - 1) : NUM_LEVELS);
-  const styles = Array.from({ length: NUM_LEVELS }, (_, i) => ({ colour: cividis(i / (NUM_LEVELS - 1)), shape: 'circle' }));
+  const level = (value) => Math.min(Math.max(Math.floor(((value - low) / span) * NUM_LEVELS), 0), NUM_LEVELS - 1);
+  const codes = Uint16Array.from(measure.values, (value) => (Number.isFinite(value) ? level(value) : NUM_LEVELS));
+  const colours = Array.from({ length: NUM_LEVELS }, (_, i) => cividis(i / (NUM_LEVELS - 1)));
+  const styles = colours.map((colour) => ({ colour, shape: 'circle' }));
   return { id, title: measure.title, kind: 'number', measure, codes, styles: [...styles, grey], low, high };
 }
 

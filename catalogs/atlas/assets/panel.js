@@ -17,7 +17,8 @@ class Panel {
     this.plot = make('div', { class: 'plot', tabindex: 0, role: 'application', 'aria-label': label }, ...this.canvases);
     this.heading = make('h2', { title }, title);
     this.tools = make('div', { class: 'row' });
-    this.enlarge = make('button', { type: 'button', 'aria-pressed': 'false', title: 'Enlarge or shrink', 'aria-label': `Enlarge ${title}` }, '\u2922');
+    const about = { 'aria-pressed': 'false', title: 'Enlarge or shrink', 'aria-label': `Enlarge ${title}` };
+    this.enlarge = make('button', { type: 'button', ...about }, '\u2922');
     this.enlarge.addEventListener('click', () => {
       const isLarge = this.element.classList.toggle('large');
       this.enlarge.setAttribute('aria-pressed', String(isLarge));
@@ -235,7 +236,7 @@ class Panel {
     if (next < 0) return;
     Panel.active = this;
     setFocus(next);
-    say(`${keys[next]}, ${atlas.datasets[datasetOf[next]].name}. ${this.colours.title}: ${colourText(this.colours, next)}.`);
+    say(`${keys[next]}, ${datasetNameOf(next)}. ${this.colours.title}: ${colourText(this.colours, next)}.`);
   }
 
   // line: corners in CSS pixels. The selection is made from rounded coordinates, so that it is what the query says.
@@ -257,5 +258,5 @@ class Panel {
 const rounded = (value) => Number(value.toPrecision(6));
 
 function colourText(colours, point) {
-  return colours.kind === 'dataset' ? atlas.datasets[datasetOf[point]].name : colours.measure.text(point);
+  return colours.kind === 'dataset' ? datasetNameOf(point) : colours.measure.text(point);
 }

@@ -5,8 +5,14 @@ const MAX_KEYS = 200;
 const sqlText = (text) => `'${text.replaceAll("'", "''")}'`;
 
 function keysSql(points) {
-  const pairs = points.map((i) => `(${sqlText(atlas.datasets[datasetOf[i]].name)}, ${sqlText(keys[i])})`);
+  const pairs = points.map((i) => `(${sqlText(datasetNameOf(i))}, ${sqlText(keys[i])})`);
   return `SELECT dataset, split, key FROM instances WHERE (dataset, key) IN (${pairs.join(', ')}) ORDER BY ALL`;
+}
+
+// All that is known of one sample.
+function sampleSql(point) {
+  const [dataset, key] = [datasetNameOf(point), keys[point]].map(sqlText);
+  return `SELECT * FROM samples WHERE dataset = ${dataset} AND key = ${key}`;
 }
 
 // The even-odd rule of `isInside`.
@@ -15,7 +21,8 @@ function insideSql(polygon, x, y) {
   polygon.forEach(([x1, y1], i) => {
     const [x2, y2] = polygon[(i + 1) % polygon.length];
     if (y1 === y2) return;
-    crossings.push(`((${y} > ${y1}) <> (${y} > ${y2}) AND ${x} < ${(x2 - x1) / (y2 - y1)} * (${y} - ${y1}) + ${x1})::INT`);
+    const edge = `${(x2 - x1) / (y2 - y1)} * (${y} - ${y1}) + ${x1}`;
+    crossings.push(`((${y} > ${y1}) <> (${y} > ${y2}) AND ${x} < ${edge})::INT`);
   });
   return `(${crossings.join(' + ')}) % 2 = 1`;
 }
@@ -26,10 +33,12 @@ function regionSql(region) {
   const [u, v] = isMap ? ['x', 'y'] : ['u', 'v'];
   const conditions = isMap ? [region.map.condition] : ['depth > 0'];
   conditions.push(`${u} BETWEEN ${left} AND ${right}`, `${v} BETWEEN ${low} AND ${high}`);
-  if (!allShown()) conditions.push(`dataset IN (${shownDatasets().map((dataset) => sqlText(dataset.name)).join(', ')})`);
+  const names = shownDatasets().map((dataset) => sqlText(dataset.name));
+  if (!allShown()) conditions.push(`dataset IN (${names.join(', ')})`);
   if (!region.isRectangle) conditions.push(insideSql(region.polygon, u, v));
   const where = conditions.filter(Boolean).join(' AND ');
-  return `SELECT dataset, split, key FROM ${isMap ? region.map.relation : turnedSql(region.matrix)} WHERE ${where} ORDER BY ALL`;
+  const from = isMap ? region.map.relation : turnedSql(region.matrix);
+  return `SELECT dataset, split, key FROM ${from} WHERE ${where} ORDER BY ALL`;
 }
 
 // Directions of view, turned as the sphere was: u right, v up, depth towards the reader.

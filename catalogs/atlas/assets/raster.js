@@ -89,7 +89,8 @@ function rasterise(context, x, y, colours, radius) {
   const clear = [];
   for (const i of shuffled) {
     if (Number.isNaN(x[i]) || !isShown(i)) continue;
-    const isFaded = state.highlight >= 0 ? datasetOf[i] !== state.highlight : state.selected !== null && !state.selected[i];
+    const isApart = state.selected !== null && !state.selected[i];
+    const isFaded = state.highlight >= 0 ? datasetOf[i] !== state.highlight : isApart;
     if (isFaded) stamp(pixels, width, height, x[i], y[i], faded);
     else clear.push(i);
   }

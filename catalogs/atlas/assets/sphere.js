@@ -1,10 +1,11 @@
-// From where cameras see bodies: a sphere around the body, which can be turned. Body axes: x its left, y up, z its front.
+// From where cameras see bodies: a sphere around the body, which can be turned. Body axes: x left, y up, z front.
 // Cells have equal solid angle; their shade counts all samples of the datasets that are shown, not the points alone.
 
 const NUM_AZIMUTH = 24;
 const NUM_ELEVATION = 9;
 const START = { yaw: -0.5, pitch: 0.35 };
-const SIDES = [['front', 0, 0, 1], ['back', 0, 0, -1], ['left side', 1, 0, 0], ['right side', -1, 0, 0], ['above', 0, 1, 0], ['below', 0, -1, 0]];
+const SIDES = [['front', 0, 0, 1], ['back', 0, 0, -1], ['left side', 1, 0, 0], ['right side', -1, 0, 0],
+  ['above', 0, 1, 0], ['below', 0, -1, 0]];
 const SCALE_TICKS = [0.1, 0.3, 1, 3, 10, 30, 100];
 
 const direction = (azimuth, sine) => {
@@ -24,7 +25,8 @@ class SpherePanel extends Panel {
       if (!Number.isNaN(azimuth)) this.directions.set(direction(azimuth, Math.sin(elevation)), 3 * i);
     }
     this.hasPoints = true;
-    const toggle = make('button', { type: 'button', 'aria-pressed': 'true', title: 'Show or hide the points' }, 'Points');
+    const about = { 'aria-pressed': 'true', title: 'Show or hide the points' };
+    const toggle = make('button', { type: 'button', ...about }, 'Points');
     toggle.addEventListener('click', () => {
       this.hasPoints = !this.hasPoints;
       toggle.setAttribute('aria-pressed', String(this.hasPoints));
@@ -102,7 +104,7 @@ class SpherePanel extends Panel {
     context.beginPath();
     context.arc(middleX, middleY, radius, 0, 7);
     context.fill();
-    for (let cell = 0; cell < NUM_CELLS; cell++) this.#drawCell(context, cell, densities[cell] ? shade(densities[cell]) : null);
+    densities.forEach((density, cell) => this.#drawCell(context, cell, density ? shade(density) : null));
     context.strokeStyle = tone('--muted');
     context.lineWidth = 1;
     context.beginPath();
