@@ -1,4 +1,4 @@
-"""Attributes of a synthetic store are current for the catalog, and agree with numpy over npz files of the same people."""
+"""Attributes of a synthetic store are current for the catalog, and agree with numpy over npz files of its people."""
 
 from __future__ import annotations
 
