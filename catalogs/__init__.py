@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 def open(path: str | Path | Sequence[str | Path], *, read_only: bool = True) -> duckdb.DuckDBPyConnection:
-    """A connection to the catalog of one store or several; see `catalogs.store.open`."""
+    """A connection to the catalog of one store or several; see `catalogs.store.open`.
+
+    Its relations go straight on: `con.sql(...).pl()`, `.df()`, `.to_arrow_table()`.
+    """
     from catalogs import store  # cards and selections do not need a database
 
     return store.open(path, read_only=read_only)

@@ -90,9 +90,7 @@ def _explained(con: duckdb.DuckDBPyConnection, sql: str) -> Iterator[None]:
 def notes(con: duckdb.DuckDBPyConnection, sql: str) -> tuple[str, ...]:
     """What an answer to this SQL should be read with: attributes that are partly there, a store without its file."""
     words = re.findall(r"\w+", sql.lower())
-    found = con.cursor().execute(
-        "SELECT note FROM notes WHERE len(words) = 0 OR list_has_any(words, $1::VARCHAR[])", [words]
-    )
+    found = con.cursor().execute("SELECT note FROM notes WHERE list_has_any(words, $1::VARCHAR[])", [words])
     return tuple(row[0] for row in found.fetchall())
 
 

@@ -27,7 +27,7 @@ import duckdb
 from catalogs import parquet
 from catalogs.columns import quoted
 from catalogs.insert import insert
-from catalogs.shard_facts import FamilyFacts, ShardFacts, current_families, makers, read_facts
+from catalogs.shard_facts import FamilyFacts, ShardFacts, current_families, facts_of, makers
 from catalogs.stamps import NOTHING, OnDisk, Seen, scan
 from harmonize.errors import StoreError, UsageError
 from harmonize.layout import LAYOUT_HASH
@@ -165,10 +165,7 @@ def _refresh(root: Path, scratch: Path, on_progress: Callable[[int], None]) -> R
     recorded = _recorded(root / NAME)
     seen = scan(root, NOTHING if recorded is None else recorded.seen)
     old = {} if recorded is None else recorded.shards
-    facts = {
-        shard: old[shard] if shard in old and old[shard].on_disk == on_disk else read_facts(root, shard, on_disk)
-        for shard, on_disk in seen.shards.items()
-    }
+    facts = facts_of(root, seen.shards, old)
     made_by = makers(facts.values())
     shown = {shard: current_families(one, made_by) for shard, one in facts.items()}
     changed = [

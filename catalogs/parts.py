@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 
 from catalogs import file, parquet
-from catalogs.shard_facts import ShardFacts, current_families, makers, read_facts
+from catalogs.shard_facts import ShardFacts, current_families, facts_of, makers
 from catalogs.stamps import NOTHING, scan
 
 MANY_SHARDS = 200
@@ -23,8 +23,8 @@ class Part:
     alias: of the attached catalog file. shards: all that are finished, in order. kept: those whose rows are taken from
     the file; loose: those read from their own files. replaced: shards of which the file has rows that no longer hold.
     shown: families by shard. columns: of the families that some shard shows. attributes_in_file: columns of `samples`
-    in the file that are not of the index; dropped: those of families that no kept shard shows any more. note: why
-    answers are slow, if they are.
+    in the file that are not of the index; dropped: those of families that no kept shard shows any more. problem: why
+    the catalog file is not used, where it cannot be.
     """
 
     root: Path
@@ -37,7 +37,17 @@ class Part:
     columns: parquet.Columns
     attributes_in_file: tuple[str, ...]
     dropped: tuple[str, ...]
-    note: str
+    problem: str
+
+    @property
+    def slow_note(self) -> str:
+        """What makes answers from its samples slow; empty where nothing does."""
+        if self.problem:
+            return f"{self.problem}: shards are read one by one, which is slow; fix: ehps catalog {self.root}"
+        if len(self.loose) >= MANY_SHARDS:
+            counts = f"{len(self.loose)} of {len(self.shards)} shards are not in the catalog file"
+            return f"{counts}, which makes answers slow; fix: ehps catalog {self.root}"
+        return ""
 
     def showing(self, shards: tuple[ShardFacts, ...], family: str) -> list[ShardFacts]:
         """Those of some shards that show a family."""
@@ -54,10 +64,7 @@ def open_part(con: duckdb.DuckDBPyConnection, root: Path, alias: str) -> Part:
     recorded, problem = _attach(con, root / file.NAME, alias)
     seen = scan(root, NOTHING if recorded is None else recorded.seen)
     old = {} if recorded is None else recorded.shards
-    facts = {
-        shard: old[shard] if shard in old and old[shard].on_disk == on_disk else read_facts(root, shard, on_disk)
-        for shard, on_disk in seen.shards.items()
-    }
+    facts = facts_of(root, seen.shards, old)
     made_by = makers(facts.values())
     shown = {shard: current_families(one, made_by) for shard, one in facts.items()}
     kept: list[ShardFacts] = []
@@ -81,7 +88,7 @@ def open_part(con: duckdb.DuckDBPyConnection, root: Path, alias: str) -> Part:
         columns=dict(sorted(columns.items())),
         attributes_in_file=tuple(_narrow(in_file.values())),
         dropped=tuple(_narrow(found for name, found in in_file.items() if name not in known)),
-        note=_note(root, problem, len(loose), len(facts)),
+        problem=problem,
     )
 
 
@@ -99,14 +106,3 @@ def _attach(con: duckdb.DuckDBPyConnection, path: Path, alias: str) -> tuple[fil
     except duckdb.Error as error:
         return None, f"{path} cannot be used ({str(error).splitlines()[0]})"
     return recorded, "" if recorded is not None else f"{path} is of another version"
-
-
-def _note(root: Path, problem: str, num_loose: int, num_shards: int) -> str:
-    if problem:
-        return f"{problem}: answers come from the shards themselves, as they are, only slower; fix: ehps catalog {root}"
-    if num_loose >= MANY_SHARDS:
-        return (
-            f"{num_loose} of {num_shards} shards are not in the catalog file, which makes answers slow; "
-            f"fix: ehps catalog {root}"
-        )
-    return ""

@@ -40,6 +40,28 @@ class ShardFacts:
     families: Mapping[str, FamilyFacts]
 
 
+def facts_of(store: Path, seen: Mapping[str, OnDisk], known: Mapping[str, ShardFacts]) -> dict[str, ShardFacts]:
+    """The facts of the shards that were seen; those that are as they were known are not read again.
+
+    A shard whose manifest has gone since it was seen is being made anew: it is not finished, and left out.
+
+    Raises:
+        StoreError: see `read_facts`.
+    """
+    found = {}
+    for shard, on_disk in seen.items():
+        old = known.get(shard)
+        if old is not None and old.on_disk == on_disk:
+            found[shard] = old
+            continue
+        try:
+            found[shard] = read_facts(store, shard, on_disk)
+        except StoreError:
+            if (store / on_disk.folder / f"{shard}{MANIFEST}").exists():
+                raise
+    return found
+
+
 def read_facts(store: Path, shard: str, on_disk: OnDisk) -> ShardFacts:
     """The facts of a shard. A damaged manifest of attributes counts as stale: `ehps describe` makes it again.
 

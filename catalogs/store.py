@@ -132,8 +132,10 @@ def _check_unique(parts: Sequence[Part]) -> None:
 
 
 def _write_notes(con: duckdb.DuckDBPyConnection, parts: Sequence[Part], problems: Sequence[str]) -> None:
-    """What answers should be read with; words: names in the SQL that make a note apply, none for all answers."""
-    rows: list[tuple[Any, ...]] = [([], part.note) for part in parts if part.note]
+    """What answers should be read with; words: names in the SQL that make a note apply."""
+    narrow = {name for part in parts for name, found in part.columns.items() if not found.is_wide}
+    of_samples = sorted({"samples", "instances", "rejects", *narrow})
+    rows: list[tuple[Any, ...]] = [(of_samples, part.slow_note) for part in parts if part.slow_note]
     rows += [(["runs", "selections"], problem) for problem in problems]
     for part in parts:
         for family, found in part.columns.items():

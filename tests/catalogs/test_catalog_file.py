@@ -14,7 +14,8 @@ from small_store import person, write_shard
 
 from catalogs import file, store
 from catalogs.attributes import files
-from catalogs.stamps import ATTRIBUTES
+from catalogs.shard_facts import facts_of
+from catalogs.stamps import ATTRIBUTES, scan
 from harmonize.annotation import Reject
 from harmonize.errors import StoreError, UsageError
 from harmonize.record import Provenance
@@ -223,6 +224,13 @@ def test_many_read_while_one_writes(tmp_path: Path) -> None:
     assert problems == []
 
 
+def test_shard_that_is_taken_away_while_it_is_looked_at_is_not_there(tmp_path: Path) -> None:
+    fill(tmp_path)
+    seen = scan(tmp_path).shards
+    remove_shard(tmp_path)
+    assert set(facts_of(tmp_path, seen, {})) == set(seen) - {"agora-validation-000000"}
+
+
 def test_two_refreshes_do_not_run_at_once(tmp_path: Path) -> None:
     fill(tmp_path)
     file.refresh(tmp_path)
@@ -247,13 +255,13 @@ def test_file_that_cannot_be_used_changes_no_answer(tmp_path: Path, damage: str)
         with duckdb.connect(path) as con:
             con.execute("UPDATE about SET format_version = 99" if damage == "other version" else "DROP TABLE about")
     with store.open(tmp_path) as con:
-        (note,) = store.query(con, "SELECT 1").notes
+        (note,) = store.query(con, "SELECT count(*) FROM samples").notes
     assert str(path) in note
     assert f"fix: ehps catalog {tmp_path}" in note
     assert contents(tmp_path) == expected
     assert file.refresh(tmp_path).is_rebuilt
     with store.open(tmp_path) as con:
-        assert store.query(con, "SELECT 1").notes == ()
+        assert store.query(con, "SELECT count(*) FROM samples").notes == ()
 
 
 def test_what_a_killed_refresh_left_is_not_taken_over(tmp_path: Path) -> None:
