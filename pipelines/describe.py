@@ -30,6 +30,8 @@ class Request:
     names: tuple[str, ...] | None = None
     backbone: str | None = None
     weights: Path | None = None
+    device: str | None = None
+    prototypes: Path | None = None
     with_tables: bool = True
     is_refit: bool = False
     num_workers: int = 1
@@ -53,6 +55,7 @@ def describe_store(request: Request) -> Outcome:
         request.body_models,
         request.num_workers,
         is_refit=request.is_refit,
+        prototypes=request.prototypes,
         optional=[family.name for family in families if family.name.startswith(SCENES)],
     )
     made = make_tables(request.store, tables, is_asked_for=request.names is not None, is_refit=request.is_refit)
@@ -113,4 +116,4 @@ def _feature_families(request: Request) -> list[Family]:
         backbones = [*(name for name in backbones if name != features.DEFAULT), request.backbone]
     elif request.names is None and all(importlib.util.find_spec(name) for name in FEATURE_PACKAGES):
         backbones = [features.DEFAULT]
-    return [features.family(name, request.weights) for name in dict.fromkeys(backbones)]
+    return [features.family(name, request.weights, device=request.device) for name in dict.fromkeys(backbones)]

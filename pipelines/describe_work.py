@@ -87,11 +87,13 @@ def describe_families(
     num_workers: int,
     *,
     is_refit: bool = False,
+    prototypes: Path | None = None,
     optional: Collection[str] = (),
 ) -> Outcome:
     """Compute what is missing or stale of each family, those that others follow first.
 
-    A shard or a family that fails does not stop the others. is_refit: fit anew what is fitted to a store. optional:
+    A shard or a family that fails does not stop the others. is_refit: fit anew what is fitted to a store.
+    prototypes: folder of pictures, `CLASS/*`, whose features scenes are labelled by from now on. optional:
     families that some stores cannot have, which is then no failure.
 
     Raises:
@@ -108,8 +110,8 @@ def describe_families(
         works: list[FamilyWork] = []
         for family in wave:
             try:
-                if is_refit:
-                    _refit(store, family, ordered, body_models)
+                if is_refit or prototypes is not None:
+                    _fit_anew(store, family, ordered, body_models, is_refit=is_refit, prototypes=prototypes)
                 works.append(engine.plan(store, family, body_models))
             except (EhpsError, OSError) as error:
                 if family.name in optional and isinstance(error, UsageError):
@@ -174,15 +176,27 @@ def _summary(work: FamilyWork, done: Sequence[Done]) -> FamilySummary:
     )
 
 
-def _refit(store: Path, family: Family, known: Mapping[str, Family], body_models: str | None) -> None:
-    """Fit anew what the shards of a family share, where that is fitted to the store."""
-    if family.name == pose_space.FAMILY.name:
+def _fit_anew(
+    store: Path,
+    family: Family,
+    known: Mapping[str, Family],
+    body_models: str | None,
+    *,
+    is_refit: bool,
+    prototypes: Path | None,
+) -> None:
+    """Fit anew what the shards of a family share, where that is fitted to the store or to a folder of pictures."""
+    if is_refit and family.name == pose_space.FAMILY.name:
         pose_basis.refit(store)
     elif family.name.startswith(SCENES):
         shards = {shard_name(one.dataset, one.split, one.shard): folder for folder, one in engine.shards_of(store)}
         scope = Scope(store=store, body_models=body_models, shards=shards)
         (features,) = (known[name] for name in family.follows)
-        scene_prototypes.put_into_use(scope, scene_prototypes.from_cards(scope, features), features)
+        if prototypes is not None:
+            found = scene_prototypes.from_folder(prototypes, scope, features)
+        else:
+            found = scene_prototypes.from_cards(scope, features)
+        scene_prototypes.put_into_use(scope, found, features)
 
 
 def run_jobs(jobs: Sequence[ShardJob], num_workers: int) -> list[Done]:

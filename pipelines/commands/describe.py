@@ -21,6 +21,8 @@ def describe(
     attributes: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
     backbone: str | None = None,
     weights: Path | None = None,
+    device: str | None = None,
+    prototypes: Path | None = None,
     maps: bool = True,
     refit: bool = False,
     workers: int | None = None,
@@ -49,6 +51,11 @@ def describe(
         Network for image features, as timm calls it. Features of several networks are kept side by side.
     weights
         File with the network's weights (.pth, .safetensors). Default: those of the default network.
+    device
+        Where the network runs, as torch names it. Default: a GPU if there is one, else the processor.
+    prototypes
+        Folder with pictures of scenes, `CLASS/*.jpg`: samples are labelled with the class that looks most alike.
+        Default: the prototypes in use, at first those of datasets whose card names one environment.
     maps
         Also find near-duplicates and overlaps, and lay out maps of features, orientations and skeletons.
     refit
@@ -84,6 +91,8 @@ def describe(
         names=None if attributes is None else tuple(attributes),
         backbone=backbone,
         weights=weights,
+        device=device,
+        prototypes=prototypes,
         with_tables=maps,
         is_refit=refit,
         num_workers=num_workers,
