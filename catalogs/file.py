@@ -27,32 +27,19 @@ import duckdb
 from catalogs import parquet
 from catalogs.columns import quoted
 from catalogs.insert import insert
-from catalogs.shard_facts import FamilyFacts, ShardFacts, current_families, facts_of, makers
-from catalogs.stamps import NOTHING, OnDisk, Seen, scan
+from catalogs.recorded import FORMAT_VERSION, TABLES, family_rows, read_file, shard_row
+from catalogs.shard_facts import ShardFacts, current_families, facts_of, makers
+from catalogs.stamps import NOTHING, scan
 from harmonize.errors import StoreError, UsageError
 from harmonize.layout import LAYOUT_HASH
 from harmonize.shards.names import TEMPORARY
 
 NAME = "catalog.duckdb"
-FORMAT_VERSION = 1
 _LOCK = f"{NAME}.lock"
 _BATCH_ROWS = 200_000
 _MEMORY_LIMIT = "3GB"
 _REBUILD_SHARE = 0.5
 """When more shards than this changed, the file is made anew: rows of one dataset lie together again."""
-
-_TABLES = """
-CREATE TABLE about (format_version INTEGER, layout_hash VARCHAR);
-CREATE TABLE shards (
-    shard VARCHAR, dataset VARCHAR, split VARCHAR, manifest_size BIGINT, manifest_mtime_ns BIGINT, num_samples BIGINT,
-    num_rejects BIGINT, num_skipped BIGINT, num_bytes BIGINT, is_standin BOOLEAN, plan_digest VARCHAR
-);
-CREATE TABLE families (
-    shard VARCHAR, family VARCHAR, size BIGINT, mtime_ns BIGINT, is_bound BOOLEAN, made_by VARCHAR, is_shown BOOLEAN
-);
-CREATE TABLE folders (split VARCHAR, family VARCHAR, mtime_ns BIGINT);
-CREATE TABLE columns (family VARCHAR, name VARCHAR, beside VARCHAR, type VARCHAR, is_wide BOOLEAN);
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,16 +52,6 @@ class RefreshResult:
     num_shards: int
     num_samples: int
     is_rebuilt: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
-    """What a catalog file knows. shown: the families of each shard whose values are in `samples`; seen: see `scan`."""
-
-    seen: Seen
-    shards: Mapping[str, ShardFacts]
-    shown: Mapping[str, frozenset[str]]
-    columns: Mapping[str, parquet.FamilyColumns]
 
 
 def refresh(store: str | Path, on_progress: Callable[[int], None] | None = None) -> RefreshResult:
@@ -103,66 +80,8 @@ def refresh(store: str | Path, on_progress: Callable[[int], None] | None = None)
         ) from error
 
 
-def load(con: duckdb.DuckDBPyConnection, alias: str) -> Recorded | None:
-    """What the attached catalog file knows; None when it is of another version.
-
-    Raises:
-        duckdb.Error: it is damaged or not a catalog.
-    """
-    about = con.execute(f"SELECT format_version, layout_hash FROM {alias}.about").fetchall()
-    if about != [(FORMAT_VERSION, LAYOUT_HASH)]:
-        return None
-    families: dict[str, dict[str, FamilyFacts]] = {}
-    shown: dict[str, set[str]] = {}
-    for shard, family, size, mtime_ns, is_bound, made_by, is_shown in con.execute(
-        f"FROM {alias}.families ORDER BY shard, family"
-    ).fetchall():
-        families.setdefault(shard, {})[family] = FamilyFacts((size, mtime_ns), is_bound, made_by)
-        if is_shown:
-            shown.setdefault(shard, set()).add(family)
-    shards = {}
-    for shard, dataset, split, size, mtime_ns, *numbers in con.execute(f"FROM {alias}.shards").fetchall():
-        found = families.get(shard, {})
-        on_disk = OnDisk(dataset, split, (size, mtime_ns), {name: facts.stamp for name, facts in found.items()})
-        shards[shard] = _facts(shard, on_disk, found, *numbers)
-    columns = parquet.group_columns(con.execute(f"FROM {alias}.columns").fetchall())
-    folders: dict[str, dict[str, int]] = {}
-    for split, family, mtime_ns in con.execute(f"FROM {alias}.folders").fetchall():
-        folders.setdefault(split, {})[family] = mtime_ns
-    return Recorded(
-        seen=Seen({shard: one.on_disk for shard, one in shards.items()}, folders),
-        shards=shards,
-        shown={shard: frozenset(shown.get(shard, ())) for shard in shards},
-        columns=columns,
-    )
-
-
-def _facts(
-    shard: str,
-    on_disk: OnDisk,
-    families: Mapping[str, FamilyFacts],
-    num_samples: int,
-    num_rejects: int,
-    num_skipped: int,
-    num_bytes: int,
-    is_standin: bool,
-    plan_digest: str,
-) -> ShardFacts:
-    return ShardFacts(
-        shard=shard,
-        on_disk=on_disk,
-        num_samples=num_samples,
-        num_rejects=num_rejects,
-        num_skipped=num_skipped,
-        num_bytes=num_bytes,
-        is_standin=is_standin,
-        plan_digest=plan_digest,
-        families=families,
-    )
-
-
 def _refresh(root: Path, scratch: Path, on_progress: Callable[[int], None]) -> RefreshResult:
-    recorded = _recorded(root / NAME)
+    recorded = read_file(root / NAME)
     seen = scan(root, NOTHING if recorded is None else recorded.seen)
     old = {} if recorded is None else recorded.shards
     facts = facts_of(root, seen.shards, old)
@@ -185,7 +104,7 @@ def _refresh(root: Path, scratch: Path, on_progress: Callable[[int], None]) -> R
         if not is_rebuilt:
             shutil.copyfile(root / NAME, scratch)
         todo = list(facts) if is_rebuilt else sorted([*added, *changed])
-        with duckdb.connect(scratch, config={"memory_limit": _MEMORY_LIMIT}) as con:
+        with duckdb.connect(scratch, config={"memory_limit": _MEMORY_LIMIT, "enable_progress_bar": False}) as con:
             if is_rebuilt:
                 _create(con, columns, root, facts)
             else:
@@ -212,18 +131,6 @@ def _clean(scratch: Path) -> None:
         left.unlink(missing_ok=True)
 
 
-def _recorded(path: Path) -> Recorded | None:
-    """What an existing file knows; None when there is none, or none that this code can use."""
-    if not path.is_file():
-        return None
-    try:
-        with duckdb.connect() as con:
-            con.execute(f"ATTACH {parquet.literal(str(path))} AS file (READ_ONLY)")
-            return load(con, "file")
-    except duckdb.Error:
-        return None
-
-
 @contextmanager
 def _alone(root: Path) -> Iterator[None]:
     with (root / _LOCK).open("w") as lock:
@@ -243,7 +150,7 @@ def _create(
     root: Path,
     facts: Mapping[str, ShardFacts],
 ) -> None:
-    con.execute(_TABLES)
+    con.execute(TABLES)
     con.execute("INSERT INTO about VALUES ($1, $2)", [FORMAT_VERSION, LAYOUT_HASH])
     insert(con, "columns", parquet.column_rows(columns))
     one = [next(iter(facts.values()))]
@@ -298,21 +205,3 @@ def _batches(shards: Sequence[ShardFacts]) -> Iterator[list[ShardFacts]]:
         num_rows += shard.num_samples
     if batch:
         yield batch
-
-
-def shard_row(shard: ShardFacts) -> tuple[object, ...]:
-    """A row of the table `shards`."""
-    on_disk = shard.on_disk
-    return (
-        *(shard.shard, on_disk.dataset, on_disk.split, *on_disk.manifest),
-        *(shard.num_samples, shard.num_rejects, shard.num_skipped, shard.num_bytes),
-        *(shard.is_standin, shard.plan_digest),
-    )
-
-
-def family_rows(shard: ShardFacts, shown: frozenset[str]) -> list[tuple[object, ...]]:
-    """The rows of the table `families`."""
-    return [
-        (shard.shard, family, *facts.stamp, facts.is_bound, facts.made_by, family in shown)
-        for family, facts in shard.families.items()
-    ]

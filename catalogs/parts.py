@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 
 from catalogs import file, parquet
+from catalogs.recorded import Recorded, load
 from catalogs.shard_facts import ShardFacts, current_families, facts_of, makers
 from catalogs.stamps import NOTHING, scan
 
@@ -96,13 +97,13 @@ def _narrow(families: Iterable[parquet.FamilyColumns]) -> Iterator[str]:
     return (column.beside for family in families if not family.is_wide for column in family.columns)
 
 
-def _attach(con: duckdb.DuckDBPyConnection, path: Path, alias: str) -> tuple[file.Recorded | None, str]:
+def _attach(con: duckdb.DuckDBPyConnection, path: Path, alias: str) -> tuple[Recorded | None, str]:
     """What the catalog file knows, or why it is not used."""
     if not path.is_file():
         return None, ""
     try:
         con.execute(f"ATTACH {parquet.literal(str(path))} AS {alias} (READ_ONLY)")
-        recorded = file.load(con, alias)
+        recorded = load(con, alias)
     except duckdb.Error as error:
         return None, f"{path} cannot be used ({str(error).splitlines()[0]})"
     return recorded, "" if recorded is not None else f"{path} is of another version"

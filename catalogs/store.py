@@ -48,6 +48,8 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "autoload_known_extensions": False,
     # A name in a query means a view, never a variable of the Python program.
     "python_enable_replacements": False,
+    # Bars on stdout would get into answers.
+    "enable_progress_bar": False,
     # DuckDB's folder for spilling stays writable for COPY even under the locks: have none.
     "temp_directory": "",
 }
