@@ -104,7 +104,8 @@ def _refresh(root: Path, scratch: Path, on_progress: Callable[[int], None]) -> R
         if not is_rebuilt:
             shutil.copyfile(root / NAME, scratch)
         todo = list(facts) if is_rebuilt else sorted([*added, *changed])
-        with duckdb.connect(scratch, config={"memory_limit": _MEMORY_LIMIT, "enable_progress_bar": False}) as con:
+        with duckdb.connect(scratch, config={"memory_limit": _MEMORY_LIMIT}) as con:
+            con.execute("SET enable_progress_bar = false")  # it would get into a command's output
             if is_rebuilt:
                 _create(con, columns, root, facts)
             else:

@@ -48,8 +48,6 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "autoload_known_extensions": False,
     # A name in a query means a view, never a variable of the Python program.
     "python_enable_replacements": False,
-    # Bars on stdout would get into answers.
-    "enable_progress_bar": False,
     # DuckDB's folder for spilling stays writable for COPY even under the locks: have none.
     "temp_directory": "",
 }
@@ -77,6 +75,7 @@ def open(
     stores = [Path(one).absolute() for one in ([path] if isinstance(path, str | Path) else path)]
     con = duckdb.connect(config=_CONFIG)
     con.execute("SET parquet_metadata_cache = true")  # footers of thousands of files are read once a connection
+    con.execute("SET enable_progress_bar = false")  # it would get into answers on stdout
     try:
         parts = [open_part(con, store, f"file{number}") for number, store in enumerate(stores)]
         parts = [part for part in parts if part.shown]
