@@ -1,0 +1,120 @@
+"""Per-vertex errors: PVE (MPVPE, MVE) and PA-PVE of each part.
+
+PVE of a part is the mean over its vertices of |v' - r' + r - v|, v true, v' predicted, r and r' the part's root in each
+mesh. The root is regressed from the posed mesh, as OSX and SMPLer-X do (data/humandata.py), unless joints are given, as
+AGORA does. PA-PVE aligns each part by itself with the best similarity instead.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from benchmark.metrics.alignment import procrustes
+from benchmark.metrics.parts import MeshParts
+from benchmark.metrics.points import (
+    MM_PER_M,
+    Errors,
+    Valid,
+    check_finite,
+    check_mask,
+    check_pair,
+    check_valid,
+    distances,
+    mean_counted,
+    where_valid,
+    with_hands,
+)
+
+
+def inside_picture(points_px: Tensor, size_px: Tensor) -> Tensor:
+    """Which points (N, P, 2) lie strictly between 0 and the picture's (width, height) (N, 2): bool (N, P).
+
+    UBody's rule (SMPLer-X, data/UBody/UBody.py), there for TRUE vertices projected with the PREDICTED camera: they are
+    what `counted` of the metrics is. A point that is not finite lies outside.
+    """
+    return ((points_px > 0) & (points_px < size_px[:, None])).all(-1)
+
+
+def pve(
+    pred_m: Tensor,
+    true_m: Tensor,
+    parts: MeshParts,
+    *,
+    pred_joints_m: Tensor | None = None,
+    true_joints_m: Tensor | None = None,
+    valid: Valid | None = None,
+    counted: Tensor | None = None,
+) -> Errors:
+    """Millimetres (N,) of each part and of "hands", root-aligned, from meshes (N, V, 3) in metres.
+
+    `pred_joints_m`, `true_joints_m` (N, J, 3), both or none: joints of the kinematic chain to align at instead of those
+    regressed from the meshes. `valid` of a part (N,): the others are NaN. `counted` (N, V): only these vertices enter
+    the mean; a part without any is NaN. True meshes must be finite also where they do not count.
+
+    Raises:
+        DataError: a coordinate is NaN or infinite; the message names the sample.
+        ValueError: shapes, precision or devices do not fit.
+    """
+    _check(pred_m, true_m, parts, valid, counted)
+    joints = sorted({joint for roots in parts.roots.values() for joint in roots})
+    if pred_joints_m is None or true_joints_m is None:
+        if pred_joints_m is not true_joints_m:
+            raise ValueError("expected joints of both or of neither, found them of one only")
+        regress = parts.regressor.select(joints)
+        offsets = regress(pred_m) - regress(true_m)
+    else:
+        check_pair(pred_joints_m, true_joints_m)
+        check_finite(pred_joints_m, "predicted joints")
+        check_finite(true_joints_m, "true joints")
+        offsets = pred_joints_m[:, joints] - true_joints_m[:, joints]
+
+    difference = pred_m - true_m
+    at_root: dict[tuple[int, ...], Tensor] = {}
+    errors: Errors = {}
+    for part, ids in parts.vertices.items():
+        roots = parts.roots[part]
+        offset = offsets[:, [joints.index(joint) for joint in roots]].mean(1, keepdim=True)
+        some = torch.as_tensor(ids, device=pred_m.device)
+        if roots in at_root:
+            lengths = at_root[roots].index_select(1, some)
+        elif len(ids) == parts.num_vertices:
+            lengths = at_root[roots] = distances(difference, offset)
+        else:
+            lengths = distances(difference.index_select(1, some), offset)
+        errors[part] = _mean_mm(lengths, counted, some, valid, part)
+    return with_hands(errors)
+
+
+def pa_pve(
+    pred_m: Tensor, true_m: Tensor, parts: MeshParts, *, valid: Valid | None = None, counted: Tensor | None = None
+) -> Errors:
+    """Millimetres (N,) of each part and of "hands", each part aligned by the best similarity of all its vertices.
+
+    Arguments and errors as of `pve`. Vertices that do not count are aligned with all the same, as in UBody's evaluator.
+    """
+    _check(pred_m, true_m, parts, valid, counted)
+    errors: Errors = {}
+    for part, ids in parts.vertices.items():
+        some = torch.as_tensor(ids, device=pred_m.device)
+        pred, true = pred_m, true_m
+        if len(ids) != parts.num_vertices:
+            pred, true = pred.index_select(1, some), true.index_select(1, some)
+        lengths = distances(procrustes(pred, true).apply(pred), true)
+        errors[part] = _mean_mm(lengths, counted, some, valid, part)
+    return with_hands(errors)
+
+
+def _check(pred: Tensor, true: Tensor, parts: MeshParts, valid: Valid | None, counted: Tensor | None) -> None:
+    check_pair(pred, true)
+    if pred.shape[1] != parts.num_vertices:
+        raise ValueError(f"expected meshes of {parts.num_vertices} vertices, found {pred.shape[1]}")
+    check_valid(valid, parts.vertices, len(pred))
+    check_mask(counted, "counted", tuple(pred.shape[:2]))
+    check_finite(pred, "predicted vertices")
+    check_finite(true, "true vertices")
+
+
+def _mean_mm(lengths: Tensor, counted: Tensor | None, some: Tensor, valid: Valid | None, part: str) -> Tensor:
+    counted = counted if counted is None else counted.index_select(1, some)
+    return where_valid(MM_PER_M * mean_counted(lengths, counted), valid, part)

@@ -1,0 +1,112 @@
+"""What all metrics share: checks of the points given to them, distances, and means over the points that count."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from harmonize.errors import DataError
+
+MM_PER_M = 1000.0
+NAMED_SAMPLES = 5
+
+Errors = dict[str, Tensor]
+"""Of each part, one value a sample (N,), NaN where the sample has none."""
+Valid = Mapping[str, Tensor]
+"""Of each part, whether a sample is labelled (N,) bool; a part that is not named is labelled in all samples."""
+
+
+def check_pair(pred: Tensor, true: Tensor, num_dims: int = 3) -> None:
+    """Both are (N, P, num_dims), float32 or float64, alike in shape, precision and device.
+
+    Raises:
+        ValueError: they are not.
+    """
+    if pred.ndim != 3 or pred.shape[2] != num_dims or pred.dtype not in (torch.float32, torch.float64):
+        raise ValueError(
+            f"expected float32 or float64 points (N, P, {num_dims}), found {pred.dtype}{tuple(pred.shape)}"
+        )
+    if pred.shape != true.shape or pred.dtype != true.dtype or pred.device != true.device:
+        raise ValueError(
+            f"expected predicted and true points alike, found {pred.dtype}{tuple(pred.shape)} on {pred.device} and "
+            f"{true.dtype}{tuple(true.shape)} on {true.device}"
+        )
+
+
+def check_mask(mask: Tensor | None, name: str, shape: tuple[int, ...]) -> None:
+    """A mask is bool and of the given shape.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if mask is not None and (mask.dtype != torch.bool or tuple(mask.shape) != shape):
+        raise ValueError(f"{name}: expected bool{shape}, found {mask.dtype}{tuple(mask.shape)}")
+
+
+def check_valid(valid: Valid | None, parts: Mapping[str, object], num_samples: int) -> None:
+    """`valid` speaks of the parts that are measured, and of no other: a misspelt one would count unlabelled samples.
+
+    Raises:
+        ValueError: it names another part, or a mask is not bool (N,).
+    """
+    for part, mask in (valid or {}).items():
+        if part not in parts:
+            raise ValueError(f"valid: expected parts among {', '.join(parts)}, found {part!r}")
+        check_mask(mask, f"valid[{part!r}]", (num_samples,))
+
+
+def check_finite(points: Tensor, what: str) -> None:
+    """Every coordinate of every sample (N, ...) is finite.
+
+    Raises:
+        DataError: some are not; the message names the first samples, `fields["samples"]` all of them.
+    """
+    # A sum is not finite if an entry is not, and several times as fast as a look at each entry.
+    if bool(points.flatten(1).sum(1).isfinite().all()):
+        return
+    bad = (~points.flatten(1).isfinite().all(1)).nonzero().flatten().tolist()
+    if bad:
+        named = ", ".join(str(sample) for sample in bad[:NAMED_SAMPLES])
+        more = f" and {len(bad) - NAMED_SAMPLES} more" if len(bad) > NAMED_SAMPLES else ""
+        raise DataError(
+            f"{what}: expected finite coordinates, found NaN or infinity in {len(bad)} of {len(points)} samples: "
+            f"sample {named}{more}",
+            fix="predict these samples again, or leave them out of the predictions, which counts them as missing",
+            samples=bad,
+        )
+
+
+def distances(one: Tensor, other: Tensor) -> Tensor:
+    """Euclidean distances (..., P) of points (..., P, D); `other` may broadcast."""
+    # Summed axis by axis: a reduction over so short an axis is several times slower.
+    first, *rest = (one - other).unbind(-1)
+    total = first.square()
+    for axis in rest:
+        total.addcmul_(axis, axis)
+    return total.sqrt_()
+
+
+def mean_counted(values: Tensor, counted: Tensor | None) -> Tensor:
+    """The mean (N,) of the values (N, P) that count (N, P), NaN where none does; the others may be anything."""
+    if counted is None:
+        return values.mean(1)
+    return torch.where(counted, values, 0.0).sum(1) / counted.sum(1)
+
+
+def where_valid(errors: Tensor, valid: Valid | None, part: str) -> Tensor:
+    """Errors (N,) with NaN where the part is not valid."""
+    return errors if valid is None or part not in valid else errors.masked_fill(~valid[part], float("nan"))
+
+
+def with_hands(errors: Errors) -> Errors:
+    """Adds "hands" to errors that have both: the mean of left and right, or the only one where one has no error.
+
+    So do the evaluators of OSX and SMPLer-X (data/UBody/UBody.py): a hand without a counted point drops out, and a
+    sample without either has no hand error.
+    """
+    if "left_hand" in errors and "right_hand" in errors:
+        both = torch.stack([errors["left_hand"], errors["right_hand"]])
+        return errors | {"hands": both.nanmean(0)}
+    return errors
