@@ -362,9 +362,14 @@ def loaded_modules(statement: str) -> set[str]:
 
 
 def test_query_path_does_not_import_torch() -> None:
-    loaded = loaded_modules("import catalogs.store, catalogs.selection, benchmark.proposers")
+    loaded = loaded_modules("import catalogs.store, catalogs.selection")
     assert "duckdb" in loaded
     assert loaded.isdisjoint({"torch", "scipy", "prefect", "pyarrow", "pandas", "matplotlib"})
+
+
+def test_proposers_do_not_import_torch() -> None:
+    loaded = loaded_modules("import benchmark.proposers")
+    assert loaded.isdisjoint({"torch", "scipy", "prefect", "pandas", "matplotlib"})
 
 
 def test_an_import_of_torch_would_be_seen() -> None:
