@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +29,7 @@ BENCHMARKS = ("agora", "arctic", "dna_rendering_hires", "egobody", "ehf", "pw3d"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
     """value of a metric between a source and a target in a space, or the problem that there is none; low and high: its
-    interval, where asked for."""
+    interval, where asked for and where there are enough sequences."""
 
     space: str
     metric: str
@@ -180,15 +181,16 @@ def _measured(
     seed: int,
 ) -> Cell:
     fitted, found = summaries.spaces[space], summaries[space]
-    low = high = None
+    pair = found[source], found[target]
     try:
-        value = METRICS[name].compute(found[source], found[target], fitted)
-        if num_draws:
-            low, high = interval(
-                METRICS[name], found[source], found[target], fitted, num_draws=num_draws, groups=groups, seed=seed
-            )
+        value = METRICS[name].compute(*pair, fitted)
     except UsageError as error:
         return _cell(summaries, space, name, source, target, problem=str(error).splitlines()[0])
+    low = high = None
+    if num_draws:
+        # A draw of a few short sequences can have fewer instances than the metric needs: then there is no interval.
+        with suppress(UsageError):
+            low, high = interval(METRICS[name], *pair, fitted, num_draws=num_draws, groups=groups, seed=seed)
     return _cell(summaries, space, name, source, target, value=value, low=low, high=high)
 
 
