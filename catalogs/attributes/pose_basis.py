@@ -55,11 +55,13 @@ class PoseBasis:
     num_samples: npt.NDArray[np.int64]
 
 
-def current_or_fit(scope: Scope) -> tuple[PoseBasis, str]:
+def current_or_fit(scope: Scope) -> tuple[PoseBasis, str] | None:
     """The store's basis and its hash (64 hex digits); fitted and kept when there is none for these skeletons.
 
+    None where no sample has a skeleton: a store of 2D points only, or of bodies whose legs nobody knows.
+
     Raises:
-        UsageError: skeletons are missing, or no sample of the store has one.
+        UsageError: skeletons have not been computed.
         StoreError: the basis or a skeleton file is damaged, or the disk is full.
     """
     body_model = _body_model(scope)
@@ -74,10 +76,13 @@ def current_or_fit(scope: Scope) -> tuple[PoseBasis, str]:
     return (_load(folder, digest), digest) if is_ours else fit(scope)
 
 
-def fit(scope: Scope) -> tuple[PoseBasis, str]:
-    """Fit the basis to the store's skeletons as they are now, and put it into use."""
+def fit(scope: Scope) -> tuple[PoseBasis, str] | None:
+    """Fit the basis to the store's skeletons as they are now, and put it into use; None where there are none."""
     body_model = _body_model(scope)
-    basis = fitted(sample(scope))
+    skeletons = sample(scope)
+    if not len(skeletons):
+        return None
+    basis = fitted(skeletons)
     sink = io.BytesIO()
     np.savez(sink, allow_pickle=False, **{item.name: getattr(basis, item.name) for item in fields(PoseBasis)})
     digest = hashlib.sha256(sink.getvalue()).hexdigest()
@@ -99,7 +104,7 @@ def sample(scope: Scope) -> Floats:
     """Skeletons (S, 66) in metres of a balanced sample of the store, datasets in order of their names.
 
     Raises:
-        UsageError: a shard that is needed has no skeletons, or no sample has one.
+        UsageError: a shard that is needed has no table of skeletons.
     """
     shards: dict[str, list[str]] = defaultdict(list)
     for shard in sorted(scope.shards):
@@ -111,13 +116,7 @@ def sample(scope: Scope) -> Floats:
         chosen = rng.permutation(shards[dataset])[:SHARDS_PER_DATASET]
         rows = np.concatenate([_skeletons(scope, str(shard)) for shard in sorted(chosen)])
         parts.append(rows[np.sort(rng.permutation(len(rows))[:SAMPLES_PER_DATASET])])
-    joined = np.concatenate(parts)
-    if not len(joined):
-        raise UsageError(
-            f"{scope.store}: expected samples with a body, found none: there is no space of poses",
-            fix=f"ehps ingest NAME --raw DIR --store {scope.store}, of a dataset that has bodies",
-        )
-    return np.asarray(joined, np.float64)
+    return np.asarray(np.concatenate(parts), np.float64)
 
 
 def fitted(skeletons: Floats) -> PoseBasis:
@@ -144,8 +143,10 @@ def fitted(skeletons: Floats) -> PoseBasis:
     )
 
 
-def refit(store: Path) -> str:
+def refit(store: Path) -> str | None:
     """Fit a store's basis anew and put it into use: all values of pose_space are stale then. Returns its hash.
+
+    None where no sample has a skeleton.
 
     Raises:
         UsageError: there is no finished shard, or skeletons are missing.
@@ -158,7 +159,8 @@ def refit(store: Path) -> str:
             for folder, manifest in shards_of(Path(store))
         },
     )
-    return fit(scope)[1]
+    found = fit(scope)
+    return None if found is None else found[1]
 
 
 def _skeletons(scope: Scope, shard: str) -> Floats:

@@ -12,6 +12,8 @@ With c the 16 components of a pose, v their variances and r the mean variance of
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from catalogs.attributes.family import Attribute, Columns, Family, Prepared, Rows, Scope
@@ -23,13 +25,17 @@ MIN_RESIDUAL_M2 = 1e-6
 
 
 def prepare(scope: Scope) -> Prepared:
-    """The store's basis; facts: `basis`, its hash. Fits and keeps it when there is none."""
-    basis, digest = current_or_fit(scope)
-    return Prepared(value=basis, facts={"basis": digest})
+    """The store's basis; facts: `basis`, its hash, none where no sample has a skeleton. Fits it when there is none."""
+    found = current_or_fit(scope)
+    return Prepared(facts={"basis": None}) if found is None else Prepared(value=found[0], facts={"basis": found[1]})
 
 
-def compute(rows: Rows, basis: PoseBasis) -> Columns:
-    """Where the poses of a shard lie in the space of the basis."""
+def compute(rows: Rows, basis: PoseBasis | None) -> Columns:
+    """Where the poses of a shard lie in the space of the basis; nowhere without one."""
+    if basis is None:
+        nowhere = np.full(len(rows), np.nan)
+        columns: dict[str, Any] = dict.fromkeys(("cluster", "cluster_distance_m", "mahalanobis"), nowhere)
+        return {**columns, "components": np.full((len(rows), NUM_COMPONENTS), np.nan)}
     skeletons = rows.of(SKELETON, VALUES)
     unknown = np.isnan(skeletons[:, -1])
     centred = np.where(unknown[:, None], 0, skeletons - basis.mean.astype(np.float32))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from catalogs.attributes.family import Scope
 from catalogs.attributes.pose_basis import MAX_CLUSTERS, NUM_COMPONENTS, fitted, refit
 from catalogs.attributes.pose_clusters import k_means
 from harmonize.errors import StoreError, UsageError
-from harmonize.record import Instance
+from harmonize.record import Body, Instance
 
 OURS = ("orientation", "pose", "skeleton", "pose_space")
 
@@ -231,15 +232,17 @@ def test_missing_skeletons_name_the_command(tmp_path: Path) -> None:
     assert not (tmp_path / "attributes").exists()
 
 
-def test_a_store_without_bodies_has_no_space(tmp_path: Path) -> None:
-    from dataclasses import replace
-
-    from harmonize.record import Body
-
+def test_a_store_without_bodies_has_no_space_until_bodies_come(tmp_path: Path) -> None:
     write_shard(tmp_path, [replace(one, body=Body()) for one in people("pw3d", range(3))])
-    describe(tmp_path, "skeleton")
-    with pytest.raises(UsageError, match="expected samples with a body, found none"):
-        engine.plan(tmp_path, FAMILIES["pose_space"])
+    describe(tmp_path, "skeleton", "pose_space")
+    assert np.isnan(column(tmp_path, "pw3d", "pose_space", "mahalanobis")).all()
+    assert np.isnan(column(tmp_path, "pw3d", "pose_space", "components")).all()
+    assert not (tmp_path / "attributes").exists()
+    assert refit(tmp_path) is None
+    write_shard(tmp_path, people("pw3d", range(3)), number=1)
+    made = describe(tmp_path, "skeleton", "pose_space")
+    assert len(made["pose_space"]) == 2, "the space is another for both"
+    assert not np.isnan(column(tmp_path, "pw3d", "pose_space", "mahalanobis", shard=1)).any()
 
 
 @pytest.mark.parametrize("what", ["basis", "pointer", "no basis"])
