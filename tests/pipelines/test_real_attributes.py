@@ -55,7 +55,8 @@ def test_a_seated_speaker_is_seen_from_the_front(described: Path) -> None:
     """The clip shows a talk-show host at his desk, upright before the camera, with hands that gesture."""
     sql = """
         SELECT count(*), max(abs(orientation_azimuth_deg)), max(abs(orientation_roll_deg)),
-               stddev_pop(shape_betas_norm), min(pose_left_hand_articulation_deg), median(pose_plausibility), count(pose_left_knee_deg)
+               stddev_pop(shape_betas_norm), min(pose_left_hand_articulation_deg),
+               median(pose_plausibility), count(pose_left_knee_deg)
         FROM samples WHERE dataset = 'talkshow'
     """
     ((num, azimuth, roll, spread, hand, plausibility, num_knees),) = ask(described, sql)
