@@ -71,10 +71,10 @@ def _equal_errors(axis: Any, joint: Fit, target_mm: float) -> None:
     errors = sorted({target_mm, *quartiles})
     best = []
     for number, error in enumerate(errors):
-        draws = np.array([draws_needed(joint.law, error, parameters) for parameters in sizes])
-        is_near = draws < joint.x[:, 0].max() * 20
+        needed = np.array([draws_needed(joint.law, error, parameters) for parameters in sizes])
+        is_near = needed < joint.x[:, 0].max() * 20
         colour = COLOURS[number % len(COLOURS)]
-        axis.plot(sizes[is_near], draws[is_near], color=colour, label=f"{error:.4g} mm")
+        axis.plot(sizes[is_near], needed[is_near], color=colour, label=f"{error:.4g} mm")
         if (found := cheapest(joint, error)) is not None and found.draws is not None:
             best.append((found.parameters, found.draws, colour))
     axis.plot(joint.x[:, 1], joint.x[:, 0], linestyle="", marker=".", markersize=3, color="#444444", label="trained")

@@ -86,8 +86,8 @@ class Fit:
             nothing = np.full(len(points), math.nan)
             return middle, nothing, nothing
         laws = np.stack([law(points) for law in self.resamples])
-        noise = np.random.default_rng([self.seed, 1]).choice(_inflated_residuals(self), laws.shape)
-        low, high = np.quantile(laws + noise, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+        noise = np.random.default_rng([self.seed, 1]).choice(_inflated_residuals(self), len(laws))
+        low, high = np.quantile(laws + noise[:, None], [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
         return middle, low, high
 
     def exponent_intervals(self) -> list[tuple[float, float]]:

@@ -84,7 +84,7 @@ def agreement(first: Ranking, second: Ranking, *, ks: tuple[int, ...] = (5, 10, 
         is_p_exact=not has_ties,
         tau_interval=_interval(_weighted_tau(a, b, weights)),
         spearman=spearman_rho(a, b),
-        spearman_interval=_interval(np.array([spearman_rho(np.repeat(a, w), np.repeat(b, w)) for w in weights])),
+        spearman_interval=_interval(_weighted_rho(a, b, weights)),
         overlaps=tuple(_overlap(first, second, in_both, k) for k in ks if k < len(in_both)),
     )
 
@@ -96,10 +96,7 @@ def kendall_tau_b(a: Floats, b: Floats) -> float:
 
 def spearman_rho(a: Floats, b: Floats) -> float:
     """Correlation of the ranks, ties at their mean place; NaN where one side has a single value."""
-    x, y = average_ranks(a), average_ranks(b)
-    x, y = x - x.mean(), y - y.mean()
-    size = math.sqrt(float(x @ x) * float(y @ y))
-    return float(x @ y) / size if size > 0 else math.nan
+    return float(_weighted_rho(a, b, np.ones((1, len(a)), dtype=np.int64))[0])
 
 
 def exact_tau_p(a: Floats, b: Floats) -> float:
@@ -132,6 +129,22 @@ def _weighted_tau(a: Floats, b: Floats, weights: np.typing.NDArray[np.int64]) ->
     size = np.sqrt(pairs(signs_a**2) * pairs(signs_b**2))
     taus: Floats = np.divide(pairs(signs_a * signs_b), size, out=np.full(len(w), np.nan), where=size > 0)
     return taus
+
+
+def _weighted_rho(a: Floats, b: Floats, weights: np.typing.NDArray[np.int64]) -> Floats:
+    """Spearman's rho of each resample; weights as in `_weighted_tau`."""
+    w = weights.astype(np.float64)
+
+    def centred(values: Floats) -> Floats:
+        # The mean place of copies of i: those before it, and half of those beside it.
+        before = (values[None, :] < values[:, None]) + 0.5 * (values[None, :] == values[:, None])
+        ranks = w @ before.T
+        return np.asarray(ranks - (ranks * w).sum(axis=1, keepdims=True) / w.sum(axis=1, keepdims=True))
+
+    x, y = centred(a), centred(b)
+    size = np.sqrt((w * x * x).sum(axis=1) * (w * y * y).sum(axis=1))
+    rhos: Floats = np.divide((w * x * y).sum(axis=1), size, out=np.full(len(w), np.nan), where=size > 0)
+    return rhos
 
 
 def _permutation_p(a: Floats, b: Floats, tau: float, seed: int) -> float:
