@@ -114,10 +114,16 @@ def nearest(wanted: Floats, limits: Limits) -> Floats:
     Shares keep their proportions except where a bound holds. Sources that are not wanted get something only where the
     others cannot meet the bounds. The limits must not be in conflict (see `Limits.conflict`).
     """
+    if not limits.groups and not limits.lower.any() and (limits.upper >= 1).all():
+        return np.asarray(wanted / wanted.sum())
     top = float(wanted.max())
     exact = wanted / top
     shares = _fill(exact, limits)
-    return _fill(np.maximum(exact, _TRACE), limits) if shares is None else shares
+    if shares is None:
+        shares = _fill(np.maximum(exact, _TRACE), limits)
+    if shares is None:
+        raise ArithmeticError(f"limits: they contradict each other: {limits.conflict()}")
+    return shares
 
 
 Curve = tuple[Floats, Floats]

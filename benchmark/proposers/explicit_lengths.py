@@ -28,7 +28,6 @@ def explicit_lengths(problem: Problem, *, lengths: Mapping[str, float]) -> Selec
         total = sum(counts[i] for i in places)
         for i in places:
             weights[i] += lengths[name] * counts[i] / total
-    reasons = [
-        f"length {weight:g} of {sum(weights):g} asked for" if weight else "no length given" for weight in weights
-    ]
+    whole = sum(weights)
+    reasons = [f"length {weight:g} of {whole:g} asked for" if weight else "no length given" for weight in weights]
     return problem.select(weights, method="explicit_lengths", reasons=reasons, bends_to_repeat_cap=False)

@@ -26,11 +26,8 @@ def top_k(problem: Problem, *, ranking: Sequence[str], k: int) -> Selection:
         raise UsageError(f"top_k: k: expected 1 to {len(found)} (the datasets ranked), found {k}", field="k")
     size = len(problem.names)
     weights, reasons = [0.0] * size, ["not in the ranking"] * size
-    for rank, (name, places) in enumerate(found.items(), 1):
+    for rank, places in enumerate(found.values(), 1):
         for i in places:
             weights[i] = 1.0 / len(places) if rank <= k else 0.0
-            reasons[i] = f"rank {rank} of {len(found)}: " + (
-                "one of the best " if rank <= k else "not one of the best "
-            )
-            reasons[i] += str(k)
+            reasons[i] = f"rank {rank} of {len(found)}: {'among' if rank <= k else 'not among'} the best {k}"
     return problem.select(weights, method="top_k", parameters={"k": k}, reasons=reasons, bends_to_repeat_cap=False)
