@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from benchmark.smplerx.mixtures import SPECIALIST, SPECIALIST_DRAWS_PER_EPOCH, mixture, mixture_names
-from catalogs.cards import DATASETS, card
+from catalogs.cards import Card, cards
 from harmonize.errors import UsageError
 
 NUM_COMPANIONS = 4
@@ -61,11 +61,9 @@ def released_for(benchmark: str) -> tuple[str, ...]:
 def own_training_sets(benchmark: str, candidates: Collection[str]) -> tuple[str, ...]:
     """Of the candidates, those with a training split that their card calls in-domain for a benchmark; sorted."""
     return tuple(
-        name
-        for name in sorted(candidates)
-        if name in DATASETS
-        and any(entry.benchmark == benchmark for entry in card(name).in_domain)
-        and any(split.role == "train" for split in card(name).splits)
+        card.name
+        for card in cards()
+        if card.name in candidates and _is_trainable(card) and benchmark in {one.benchmark for one in card.in_domain}
     )
 
 
@@ -83,14 +81,14 @@ def recommend(
     EHF, all are companions. Ties by name.
 
     Raises:
-        UsageError: a distance is missing or not finite, a dataset is for evaluation only, or there are too few.
+        UsageError: a distance is missing or not finite, a dataset is nothing but a benchmark, or there are too few.
     """
     if wrong := sorted(name for name, value in distances.items() if not math.isfinite(value)):
         raise UsageError(f"{benchmark}: expected a distance for each dataset, found none for {', '.join(wrong)}")
-    evaluation = [name for name in sorted(distances) if name in DATASETS and card(name).meant_for == "evaluation"]
-    if evaluation:
+    tests = [card.name for card in cards() if card.name in distances and card.in_domain and not _is_trainable(card)]
+    if tests:
         raise UsageError(
-            f"{benchmark}: {', '.join(evaluation)}: for evaluation, not for training",
+            f"{benchmark}: {', '.join(tests)}: the test data of a benchmark, not for training",
             fix="leave it out of the distances",
         )
     ours = own_training_sets(benchmark, distances) if own is None else tuple(sorted(own))
@@ -134,3 +132,7 @@ def agreement_with_release(distances: Mapping[str, Mapping[str, float]]) -> dict
         chance = len(wanted) ** 2 / (len(table) - len(ours))
         found[benchmark] = (len(wanted & set(chosen.companions)), len(wanted), chance)
     return found
+
+
+def _is_trainable(card: Card) -> bool:
+    return any(split.role == "train" for split in card.splits)

@@ -90,9 +90,9 @@ def average_ranks(values: Floats) -> Floats:
 
 def in_domain_mask(datasets: Sequence[str], benchmarks: Sequence[str]) -> npt.NDArray[np.bool_]:
     """(N, B): True where the dataset's card names the benchmark as in-domain; a name without a card is in no domain."""
-    from catalogs.cards import DATASETS, card
+    from catalogs.cards import cards
 
-    found = {name: {entry.benchmark for entry in card(name).in_domain} for name in datasets if name in DATASETS}
+    found = {card.name: {entry.benchmark for entry in card.in_domain} for card in cards()}
     return np.array([[b in found.get(name, ()) for b in benchmarks] for name in datasets], dtype=bool).reshape(
         len(datasets), len(benchmarks)
     )

@@ -242,7 +242,7 @@ def test_bootstrap_interval_holds_the_truth_about_as_often_as_it_says() -> None:
     # Pairs with correlation 0.7: tau = 2 / pi * asin(0.7) (Kruskal 1958).
     truth, inside = 2 / math.pi * math.asin(0.7), 0
     rng = np.random.default_rng(0)
-    for trial in range(60):
+    for trial in range(30):
         a = rng.normal(size=40)
         b = 0.7 * a + math.sqrt(1 - 0.49) * rng.normal(size=40)
         names = [f"d{i:02d}" for i in range(40)]
@@ -252,7 +252,7 @@ def test_bootstrap_interval_holds_the_truth_about_as_often_as_it_says() -> None:
             seed=trial,
         )
         inside += found.tau_interval[0] <= truth <= found.tau_interval[1]
-    assert 50 <= inside <= 60
+    assert 25 <= inside <= 30
 
 
 def test_too_few_or_constant_rankings_are_refused() -> None:
