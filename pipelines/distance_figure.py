@@ -19,6 +19,9 @@ MIN_PANEL_MM = 56.0
 _MAX_NUMBERED = 12
 """Most targets for which the numbers are written into the cells."""
 
+_MAX_TITLE = 28
+"""Longer names of spaces, those of image features, lose their middle: hashes of weights are at the end."""
+
 
 def heat_maps(cells: Sequence[Cell], *, dpi: int = 200) -> Figure:
     """One figure. Sources are ordered by their mean over the targets, the nearest first; a dash is an empty cell, a
@@ -50,7 +53,9 @@ def _panel(figure: Figure, axis: Any, cells: Sequence[Cell]) -> None:
     axis.set_facecolor("#F2F2F2")
     # Dark is near: distances are drawn the other way round than coverage.
     image = axis.imshow(grid, aspect="auto", cmap="viridis_r" if metric.is_good_when_large else "viridis")
-    axis.set_title(f"{cells[0].space}: {metric.name}"[:60])
+    space = cells[0].space
+    short = space if len(space) <= _MAX_TITLE else f"{space[: _MAX_TITLE // 2]}…{space[-_MAX_TITLE // 2 :]}"
+    axis.set_title(f"{short}\n{metric.name}")
     axis.set_xticks(range(len(targets)), targets, rotation=60, ha="right", rotation_mode="anchor")
     axis.set_yticks(range(len(sources)), sources)
     for spine in axis.spines.values():

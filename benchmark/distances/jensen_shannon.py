@@ -19,6 +19,9 @@ def jensen_shannon(source: Summary, target: Summary, *, pseudo_count: float = PS
     pseudo_count: added to each cell of histograms that are scaled to one instance a cell, so that it does not depend on
     how many instances there are: what is doubled stays the same.
 
+    Few instances look different by chance: n and m of one distribution over K cells are about
+    (K - 1) (1/n + 1/m) / (8 ln 2) bits apart where every cell is met several times.
+
     Raises:
         UsageError: other spaces or versions, a space without cells, or fewer than 5 instances on a side.
     """

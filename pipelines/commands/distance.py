@@ -94,7 +94,8 @@ def distance(
         show_json(work.document(summaries, cells, missing))
         return
     for title, rows in work.pivots(cells):
-        show(rows, as_json=False, title=title)
+        print(title)
+        show(rows, as_json=False)
         print()
     if uncovered is not None:
         print("instances that no source covers:" if missing else "no instance without a source that covers it")
