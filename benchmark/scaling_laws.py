@@ -21,8 +21,8 @@ from harmonize.errors import DataError, UsageError
 Floats = npt.NDArray[np.float64]
 
 MIN_EXPONENT, MAX_EXPONENT = 0.02, 3.0
-NUM_GRID, NUM_REFINEMENTS, NUM_AROUND = 25, 12, 5
-NUM_RESAMPLES = 500
+NUM_GRID, NUM_REFINEMENTS, NUM_AROUND = 15, 14, 5
+NUM_RESAMPLES = 300
 LEVEL = 0.95
 
 
@@ -77,16 +77,20 @@ class Fit:
     def predict(self, x: npt.ArrayLike) -> tuple[Floats, Floats, Floats]:
         """x (M, V) -> prediction and the ends of its 95 % prediction interval, each (M,), mm.
 
-        A future training scatters about the law as the points do: each resampled law gets a resampled residual. The
-        ends are NaN where nothing is left to tell the scatter from.
+        A future training scatters about the law as the points do: each resampled law gets a scatter of its own, in
+        equal steps of Student's t with N − P degrees of freedom times `residual_mm` (few residuals have no tails to
+        resample). The ends are NaN where nothing is left to tell the scatter from.
         """
         points = np.atleast_2d(np.asarray(x, dtype=np.float64))
         middle = self.law(points)
-        if not self.resamples:
+        if self.residual_mm is None:
             nothing = np.full(len(points), math.nan)
             return middle, nothing, nothing
+        from scipy.stats import t
+
         laws = np.stack([law(points) for law in self.resamples])
-        noise = np.random.default_rng([self.seed, 1]).choice(_inflated_residuals(self), len(laws))
+        steps = (np.random.default_rng([self.seed, 1]).permutation(len(laws)) + 0.5) / len(laws)
+        noise = self.residual_mm * t.ppf(steps, len(self.error_mm) - self.num_parameters)
         low, high = np.quantile(laws + noise[:, None], [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
         return middle, low, high
 
@@ -140,7 +144,7 @@ def fit_law(
     freedom = len(errors) - num_parameters
     resamples: tuple[Law, ...] = ()
     if freedom > 0:
-        spread = _centred(residuals) * math.sqrt(len(errors) / freedom)
+        spread = (residuals - residuals.mean()) * math.sqrt(len(errors) / freedom)
         drawn = np.random.default_rng(seed).choice(spread, (len(errors), num_resamples))
         solved = _solve(points / units, law(points)[:, None] + drawn)
         resamples = tuple(_law(variables, units, row) for row in solved)
@@ -161,15 +165,6 @@ def fit_law(
     )
 
 
-def _inflated_residuals(fit: Fit) -> Floats:
-    residuals = fit.error_mm - fit.law(fit.x)
-    return _centred(residuals) * math.sqrt(len(residuals) / (len(residuals) - fit.num_parameters))
-
-
-def _centred(residuals: Floats) -> Floats:
-    return np.asarray(residuals - residuals.mean())
-
-
 def _law(variables: Sequence[str], units: Floats, parameters: Floats) -> Law:
     num = len(variables)
     return Law(
@@ -186,7 +181,7 @@ def _solve(x: Floats, errors: Floats) -> Floats:
     num_variables = x.shape[1]
     grid = np.geomspace(MIN_EXPONENT, MAX_EXPONENT, NUM_GRID)
     exponents = np.array(list(itertools.product(grid, repeat=num_variables)))  # (G, V)
-    squares, coefficients = _linear(x, exponents[None], errors[:, :, None])
+    squares, coefficients = _linear(x, exponents[None], errors)
     best = squares.argmin(axis=1)
     rows = np.arange(errors.shape[1])
     found, least, weights = exponents[best], squares[rows, best], coefficients[rows, best]
@@ -194,7 +189,7 @@ def _solve(x: Floats, errors: Floats) -> Floats:
     around = np.array(list(itertools.product(np.linspace(-1, 1, NUM_AROUND), repeat=num_variables)))
     for _ in range(NUM_REFINEMENTS):
         near = np.clip(found[:, None] * np.exp(ratio * around), MIN_EXPONENT, MAX_EXPONENT)  # (R, G', V)
-        squares, coefficients = _linear(x, near, errors[:, :, None])
+        squares, coefficients = _linear(x, near, errors)
         best = squares.argmin(axis=1)
         is_better = squares[rows, best] <= least
         found = np.where(is_better[:, None], near[rows, best], found)
@@ -205,34 +200,41 @@ def _solve(x: Floats, errors: Floats) -> Floats:
 
 
 def _linear(x: Floats, exponents: Floats, errors: Floats) -> tuple[Floats, Floats]:
-    """Non-negative least squares of errors (N, R, 1) on [1, x^(−b)] for exponents (R or 1, G, V).
+    """Non-negative least squares of errors (N, R) on [1, x^(−b)] for exponents (R or 1, G, V).
 
-    Returns the sums of squares (R, G) and the coefficients (R, G, 1 + V). With at most three columns every set of
-    columns is tried: the best set whose coefficients are all positive is the answer (Lawson and Hanson 1974).
+    Returns the sums of squares (R, G) and the coefficients (R, G, 1 + V). Where the free solution has a negative
+    coefficient, every smaller set of columns is tried: the best set with none is the answer (Lawson and Hanson 1974).
     """
-    num, num_resamples = errors.shape[:2]
-    columns = np.concatenate(
-        [
-            np.ones((*exponents.shape[:2], num, 1)),
-            x[None, None] ** -exponents[:, :, None],
-        ],
-        axis=-1,
-    )  # (R or 1, G, N, 1 + V)
-    y = np.moveaxis(errors, 0, 1)  # (R, N, 1)
-    total = (y[..., 0] ** 2).sum(axis=1)
-    shape = (num_resamples, exponents.shape[1])
-    best, answer = np.full(shape, np.inf), np.zeros((*shape, columns.shape[-1]))
-    for size in range(1, columns.shape[-1] + 1):
-        for chosen in itertools.combinations(range(columns.shape[-1]), size):
-            q, r = np.linalg.qr(columns[..., list(chosen)])
-            projected = np.swapaxes(q, -1, -2) @ y[:, None]  # (R, G, size, 1)
-            is_full = np.abs(np.diagonal(r, axis1=-2, axis2=-1)).min(axis=-1) > 1e-9
-            safe = np.where(is_full[..., None, None], r, np.eye(size))
-            solved = np.linalg.solve(safe, projected)[..., 0]
-            squares = total[:, None] - (projected[..., 0] ** 2).sum(axis=-1)
-            is_best = is_full & (solved >= 0).all(axis=-1) & (squares < best)
-            best = np.where(is_best, squares, best)
-            spread = np.zeros((*shape, columns.shape[-1]))
-            spread[..., list(chosen)] = solved
-            answer = np.where(is_best[..., None], spread, answer)
+    powers = x ** -exponents[:, :, None]
+    columns = np.concatenate([np.ones((*powers.shape[:-1], 1)), powers], axis=-1)  # (R or 1, G, N, 1 + V)
+    y = errors.T[:, None]  # (R, 1, N)
+    best, answer = _free(columns, y)
+    row, column = np.nonzero(~(answer >= 0).all(axis=-1))
+    if not len(row):
+        return best, answer
+    wrong = columns[row if len(columns) > 1 else 0, column]  # (K, N, 1 + V)
+    least, coefficients = np.full(len(row), np.inf), np.zeros((len(row), wrong.shape[-1]))
+    for size in range(1, wrong.shape[-1]):
+        for chosen in itertools.combinations(range(wrong.shape[-1]), size):
+            squares, solved = _free(wrong[..., list(chosen)], y[row, 0])
+            is_best = (solved >= 0).all(axis=-1) & (squares < least)
+            least = np.where(is_best, squares, least)
+            spread = np.zeros_like(coefficients)
+            spread[:, list(chosen)] = solved
+            coefficients = np.where(is_best[:, None], spread, coefficients)
+    best[row, column], answer[row, column] = least, coefficients
     return best, answer
+
+
+def _free(columns: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """Least squares by QR: columns (..., N, S), y (..., N) -> sums of squares (...), coefficients (..., S).
+
+    Columns that depend on one another have no answer: infinite squares, negative coefficients.
+    """
+    q, r = np.linalg.qr(columns)
+    projected = np.einsum("...ns,...n->...s", q, y)
+    is_full = np.abs(np.diagonal(r, axis1=-2, axis2=-1)).min(axis=-1) > 1e-9
+    safe = np.where(is_full[..., None, None], r, np.eye(r.shape[-1]))
+    solved = np.linalg.solve(safe, projected[..., None])[..., 0]
+    squares = np.maximum((y**2).sum(axis=-1) - (projected**2).sum(axis=-1), 0)
+    return np.where(is_full, squares, np.inf), np.where(is_full[..., None], solved, -1)

@@ -130,6 +130,8 @@ def _fit_row(named: NamedFit) -> dict[str, Any]:
     row["residual_mm"] = fit.residual_mm
     row["r_squared"] = fit.r_squared
     remarks = [f"no bend in {name}: exponent at the border of the search" for name in fit.at_limit]
+    if law.floor == 0:
+        remarks.append("no floor seen: fitted at 0, the least allowed")
     if fit.residual_mm is None:
         remarks.append("as many parameters as points: no intervals")
     row["remarks"] = "; ".join(remarks)
