@@ -23,6 +23,9 @@ from harmonize.readers import splits_of
 from harmonize.shards.plan import IngestJob
 from harmonize.shards.read import open_store
 from harmonize.shards.verify import verify
+from pipelines.atlas import write_atlas
+from pipelines.describe import Request, describe_store
+from pipelines.describe_work import DescribeFailedError
 from pipelines.ingest import Runner, ingest
 from pipelines.miniatures import write_miniatures
 from pipelines.mixture import training_pool
@@ -43,6 +46,7 @@ def demo(out: Path, *, num_people: int, num_workers: int) -> None:
 
     Raises:
         DataError: the store does not pass its own check, or the loss did not fall.
+        DescribeFailedError: some attributes could not be computed.
     """
     store, pictures, run = out / "store", out / "pictures", out / "run"
     with _step("raw files of six datasets, with made-up people"):
@@ -58,6 +62,10 @@ def demo(out: Path, *, num_people: int, num_workers: int) -> None:
         report = verify(store, decode=True)
         if not report.is_sound:
             raise DataError(f"{store}: {len(report.findings)} problems", fix=f"ehps verify {store}")
+    with _step("describe: orientation, pose, camera, pictures, image features, duplicates, maps"):
+        described = describe_store(Request(store=store, num_workers=num_workers))
+        if described.failures:
+            raise DescribeFailedError(described.failures)
     with _step("query"), catalog.open(store) as con:
         table = catalog.query(con, "@datasets")
         show([dict(zip(table.columns, row, strict=True)) for row in table.rows], as_json=False)
@@ -65,12 +73,17 @@ def demo(out: Path, *, num_people: int, num_workers: int) -> None:
         pose_figure(con, pictures / "pose.png")
     with _step("pictures of samples"):
         draw_samples(store, pictures)
+    with _step("atlas"):
+        write_atlas(
+            store, out / "atlas.html", num_points=200, num_pictures=12, body_models=None, num_workers=num_workers
+        )
     with _step("choose a mixture"):
         selection = propose(store, out / "mixture.json")
     with _step("train"):
         first, last = train_once(store, selection, run, num_workers)
         print(f"  loss {first:.3f} -> {last:.3f}")
     looks = {
+        out / "atlas.html": "what is in the data: open it in a browser",
         pictures: "samples: keypoints, boxes, and the body's mesh over the picture",
         pictures / "orientation.png": "from where the bodies are seen",
         pictures / "pose.png": "how the bodies are posed",

@@ -17,7 +17,10 @@ FAILED = ".failed-"
 """Prefix of the reject tables that explain why a task was not published."""
 
 REPORTS = "reports"
-"""Folder at the root of a store for what people read; nothing in it is part of the data."""
+"""Folder at the root of a store for what people read."""
+
+ASIDE = (REPORTS, "runs", "selections")
+"""Folders at the root of a store that hold what was made with it; nothing in them is part of the data."""
 
 _SHARD = re.compile(r"(?P<dataset>[A-Za-z0-9_]+)-(?P<split>[A-Za-z0-9_]+)-(?P<number>[0-9]{6})")
 

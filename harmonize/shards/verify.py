@@ -20,10 +20,10 @@ from harmonize.errors import StoreError, UsageError
 from harmonize.shards.index import INDEX_SCHEMA, read_table
 from harmonize.shards.manifest import Manifest, check_layout, read_manifest
 from harmonize.shards.names import (
+    ASIDE,
     FAILED,
     INDEX,
     MANIFEST,
-    REPORTS,
     SUFFIXES,
     TEMPORARY,
     parse_shard_name,
@@ -111,7 +111,7 @@ def _walk(store: Path) -> tuple[dict[Path, set[str]], list[Path], list[Finding]]
     for folder, folders, files in os.walk(store):
         here = Path(folder)
         if here == store:
-            folders[:] = [name for name in folders if name != REPORTS and not _CATALOG.fullmatch(name)]
+            folders[:] = [name for name in folders if name not in ASIDE and not _CATALOG.fullmatch(name)]
             files = [name for name in files if not _CATALOG.fullmatch(name)]
         for name in sorted(folders):
             if (here / name).is_symlink():
