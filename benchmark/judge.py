@@ -2,8 +2,8 @@
 
 Every proposer gets what it could have in earnest: summaries, binned attributes, or a number of noisy runs, which is
 stated beside it. Its proposal is scored by the noise-free response of the world. The regret is the mean error minus
-that of the best mixture of datasets; a choice of single samples may be better than any mixture, and its regret negative.
-Each proposer meets the same worlds, so differences to uniform are paired.
+that of the best mixture of datasets; a choice of single samples may be better than any mixture, and its regret
+negative. Each proposer meets the same worlds, so differences to uniform are paired.
 """
 
 from __future__ import annotations

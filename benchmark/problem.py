@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -11,8 +11,9 @@ import numpy.typing as npt
 from benchmark.constraints import Constraints, candidates, limits_of
 from benchmark.limits import Floats, Limits, nearest
 from benchmark.summary import Summary
-from catalogs.selection import Budget, Pool, Scalar, Selection, Source, select
+from catalogs.selection import Budget, Pool, Scalar, Selection, select
 from harmonize.errors import UsageError
+from harmonize.shards.names import parse_shard_name
 
 Summaries = Mapping[str, Mapping[str, Summary]]
 """By source (or benchmark) and space."""
@@ -41,6 +42,11 @@ class Problem:
             UsageError: see `constraints.candidates`.
         """
         return candidates(self.pool, self.constraints)[0]
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """The sources of the pool that are no candidates, each with the reason."""
+        return candidates(self.pool, self.constraints)[1]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -124,6 +130,21 @@ class Problem:
             residuals=residuals,
         )
 
+    def narrowed(self, names: Sequence[str], samples: Mapping[str, tuple[str, ...]] | None = None) -> Problem:
+        """The same problem with these candidates only, and only these samples of them where given."""
+        pool = self.candidates
+        sources = tuple(source for source in pool.sources if source.name in set(names))
+        datasets = {source.dataset for source in sources}
+        constraints = replace(
+            self.constraints,
+            excluded=(),
+            samples=self.constraints.samples if samples is None else samples,
+            max_share={name: share for name, share in self.constraints.max_share.items() if name in datasets},
+        )
+        gone = {(source.dataset, source.split) for source in pool.sources} - {(s.dataset, s.split) for s in sources}
+        shards = tuple(ref for ref in pool.shards if (parse_shard_name(ref.shard) or ())[:2] not in gone)
+        return replace(self, pool=Pool(sources=sources, shards=shards), constraints=constraints)
+
     def select_samples(
         self,
         chosen: Mapping[str, Sequence[str]],
@@ -147,25 +168,14 @@ class Problem:
             raise UsageError(f"{method}: no sample was chosen", fix="ask for more samples, or relax the constraints")
         unused = [f"{name} left out: {why.get(name, 'none of its samples was chosen')}" for name in self.names]
         unused = [text for name, text in zip(self.names, unused, strict=True) if name not in members]
-        sources: Iterable[Source] = (source for source in self.candidates.sources if source.name in members)
-        narrowed = replace(
-            self,
-            pool=Pool(sources=tuple(sources), shards=self.candidates.shards),
-            constraints=replace(
-                self.constraints,
-                excluded=(),
-                samples={name: tuple(sorted(chosen[name])) for name in members},
-                max_share=_of(members, self.constraints.max_share),
-                min_share=self.constraints.min_share,
-            ),
-        )
+        narrowed = self.narrowed(members, samples={name: tuple(sorted(chosen[name])) for name in members})
         return narrowed.select(
             [len(chosen[name]) for name in members],
             method=method,
             reasons=[why[name] for name in members],
             parameters=parameters,
             residuals=residuals,
-            overall=[*candidates(self.pool, self.constraints)[1], *unused, *overall],
+            overall=[*self.left_out, *unused, *overall],
         )
 
 
@@ -194,11 +204,6 @@ class Run:
 
     weights: Mapping[str, float]
     errors: Mapping[str, float]
-
-
-def _of(members: Sequence[str], shares: Mapping[str, float]) -> dict[str, float]:
-    datasets = {name.partition("/")[0] for name in members}
-    return {name: share for name, share in shares.items() if name in datasets}
 
 
 def _held(wanted: Floats, shares: Floats, limits: Limits) -> list[str]:

@@ -67,11 +67,16 @@ def lasso(features: Floats, values: Floats, penalty: float | None = None, *, fol
             slopes = _descend(features[~held] - own, values[~held] - own_middle, strength * most, slopes)
             squares[place] += np.sum((values[held] - own_middle - (features[held] - own) @ slopes) ** 2)
     best = int(np.argmin(squares))
-    slopes = np.zeros(features.shape[1])
-    for strength in path[: best + 1]:
-        slopes = _descend(features - centre, values - middle, strength * most, slopes)
+    slopes = lasso_slopes(features, values, path[best])
     error = float(np.sqrt(squares[best] / len(values)))
     return Linear(intercept=middle - float(centre @ slopes), slopes=slopes, penalty=path[best], error=error)
+
+
+def lasso_slopes(features: Floats, values: Floats, penalty: float) -> Floats:
+    """The slopes (p,) of `lasso` at a penalty, without its error on held-out folds."""
+    apart, left = features - features.mean(axis=0), values - values.mean()
+    most = max(float(np.abs(apart.T @ left).max()) / len(values), 1e-12)
+    return _descend(apart, left, penalty * most, np.zeros(features.shape[1]))
 
 
 def _descend(features: Floats, values: Floats, penalty: float, start: Floats) -> Floats:

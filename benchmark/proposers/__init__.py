@@ -19,6 +19,7 @@ from benchmark.proposers.mixmin import mixmin
 from benchmark.proposers.motion_frames import motion_frames
 from benchmark.proposers.natural import natural
 from benchmark.proposers.regmix import regmix
+from benchmark.proposers.released import smplerx_best_k, smplerx_concat, smplerx_specialist, smplerx_weighted
 from benchmark.proposers.repeat_capped import repeat_capped
 from benchmark.proposers.semantic_dedup import semantic_dedup
 from benchmark.proposers.temperature import temperature
@@ -40,6 +41,10 @@ PROPOSERS: dict[str, Callable[..., Selection]] = {
     "regmix": regmix,
     "repeat_capped": repeat_capped,
     "semantic_dedup": semantic_dedup,
+    "smplerx_best_k": smplerx_best_k,
+    "smplerx_concat": smplerx_concat,
+    "smplerx_specialist": smplerx_specialist,
+    "smplerx_weighted": smplerx_weighted,
     "temperature": temperature,
     "top_k": top_k,
     "uniform": uniform,

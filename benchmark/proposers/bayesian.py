@@ -144,6 +144,7 @@ def _candidates(problem: Problem, made: Floats) -> Floats:
     if not len(made):
         return random
     start = made[rng.integers(len(made), size=NUM_CANDIDATES // 4)]
-    steps = np.exp(rng.normal(0, 0.5, start.shape)) * (start + _FLOOR)
+    sizes = np.resize([0.1, 0.3, 1.0], (len(start), 1))  # small steps near the best, large ones away from it
+    steps = np.maximum(np.exp(rng.normal(0, sizes, start.shape)) * (start + _FLOOR) - _FLOOR, 1e-12)
     near = np.stack([nearest(one, limits) for one in steps])
     return np.concatenate([random, near])

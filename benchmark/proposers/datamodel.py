@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmark.limits import Floats
 from benchmark.problem import Problem, Run
-from benchmark.ridge import lasso, ridge
+from benchmark.ridge import lasso, lasso_slopes, ridge
 from benchmark.run_table import run_table
 from catalogs.selection import Scalar, Selection
 from harmonize.errors import UsageError
@@ -64,13 +64,15 @@ def effects_of(
     inclusion: Floats, errors: Floats, penalty: Literal["ridge", "lasso"], seed: int
 ) -> tuple[Floats, Floats, Floats, float]:
     """Effects (p,) of inclusion (R, p), 0 or 1, on errors (R,); their 90% intervals; the leave-one-out error."""
-    fit = ridge if penalty == "ridge" else lasso
-    law = fit(inclusion, errors)
+    law = ridge(inclusion, errors) if penalty == "ridge" else lasso(inclusion, errors)
     rng = np.random.default_rng([seed, 0xDA7A])
     drawn = []
     for _ in range(NUM_RESAMPLES):
         at = rng.integers(len(errors), size=len(errors))
-        drawn.append(fit(inclusion[at], errors[at], law.penalty).slopes)
+        if penalty == "ridge":
+            drawn.append(ridge(inclusion[at], errors[at], law.penalty).slopes)
+        else:
+            drawn.append(lasso_slopes(inclusion[at], errors[at], law.penalty))
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(np.array(drawn), [tail, 1 - tail], axis=0)
     # Shrinkage and resampling both pull towards 0; an interval must hold its own estimate.
