@@ -17,6 +17,7 @@ from benchmark.smplerx.lengths import SHUFFLE_SEED, list_order
 from benchmark.smplerx.mixtures import Mixture
 from benchmark.smplerx.mixtures import best_k as released_best_k
 from benchmark.smplerx.mixtures import mixture as released
+from catalogs.cards import cards
 from catalogs.selection import Budget, Pool, Scalar, Selection, Source, select
 from harmonize.errors import UsageError
 
@@ -145,7 +146,7 @@ def _select(
     if missing := sorted(set(parts) - set(lengths)):
         raise UsageError(
             f"{method}: the store lacks {len(missing)} of {len(parts)} datasets: {', '.join(missing)}",
-            fix=f"ehps ingest {missing[0]} --raw DIR --store STORE --split train",
+            fix=f"ehps ingest {missing[0]} --raw DIR --store STORE --split {_training_split(missing[0])}",
             missing=missing,
         )
     sources = tuple(source for source in pool.sources if source.dataset in parts)
@@ -164,6 +165,12 @@ def _select(
 def _reason(source: Source, reason: str, lengths: Mapping[str, int]) -> str:
     total = lengths[source.dataset]
     return reason if total == source.num_available else f"{reason}; {source.num_available} of its {total} samples"
+
+
+def _training_split(dataset: str) -> str:
+    known = {card.name: card for card in cards()}
+    names = [split.name for split in known[dataset].splits if split.role == "train"] if dataset in known else []
+    return names[0] if names else "train"
 
 
 def _lengths(pool: Pool) -> dict[str, int]:

@@ -20,7 +20,7 @@ SIZES = np.array([3e7, 1e8, 3e8, 7e8])
 
 def world(draws: float, parameters: float) -> float:
     """A planted law, mm."""
-    return 35 + 30 * (draws / 2e7) ** -0.5 + 25 * (parameters / 1e8) ** -0.3
+    return float(35 + 30 * (draws / 2e7) ** -0.5 + 25 * (parameters / 1e8) ** -0.3)
 
 
 def trainings(noise_mm: float = 0.0, seed: int = 0) -> tuple[scaling.Training, ...]:
@@ -73,7 +73,7 @@ def test_no_other_solver_fits_better(seed: int) -> None:
     errors, x = fit.error_mm, fit.x / np.array(fit.law.units)
 
     def residuals(p: np.ndarray) -> np.ndarray:
-        return p[0] + p[1] * x[:, 0] ** -p[3] + p[2] * x[:, 1] ** -p[4] - errors
+        return np.asarray(p[0] + p[1] * x[:, 0] ** -p[3] + p[2] * x[:, 1] ** -p[4] - errors)
 
     bounds = ([0, 0, 0, 0.02, 0.02], [np.inf, np.inf, np.inf, 3, 3])
     starts = ([30, 30, 30, a, b] for a in (0.1, 0.5, 1.5) for b in (0.1, 0.5, 1.5))

@@ -235,6 +235,9 @@ def test_what_a_store_lacks_is_listed() -> None:
     with pytest.raises(UsageError, match="lacks 3 of 5 datasets: gta_human2, mscoco, spec") as error:
         smplerx.best_k(pool_of({"agora": 10, "bedlam": 10, "pw3d": 3}), Budget(draws_per_epoch=50), k=5)
     assert error.value.fields["missing"] == ["gta_human2", "mscoco", "spec"]
+    rest = pool_of({name: 9 for name in SETS if name != "prox"})
+    with pytest.raises(UsageError, match="ingest prox --raw DIR --store STORE --split qualitative"):
+        smplerx.best_k(rest, Budget(draws_per_epoch=320), k=32)
 
 
 def test_a_dataset_in_two_sources_has_one_part() -> None:
