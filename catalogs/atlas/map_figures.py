@@ -124,14 +124,10 @@ def _by_dataset(source: Source, name: str, title: str) -> _Panel:
 
 
 def _by_class(source: Source, name: str, kind: str) -> _Panel:
-    """kind: `scene`, the environment that the picture looks like by the map's backbone where that is known and what the
-    card says where it is not; or `domain`."""
-    looks = f"scene_{name.removeprefix('features_')}"
-    if kind == "domain":
-        classes, title = ("scene", "domain"), "real or synthetic"
-    else:
-        classes = (looks, "environment") if source.has(looks) else ("scene", "card_scene")
-        title = "scene"
+    """kind: `scene`, what the card of the dataset says, or `domain`."""
+    classes, title = (
+        (("scene", "domain"), "real or synthetic") if kind == "domain" else (("scene", "card_scene"), "scene")
+    )
     if not source.has(classes[0]):
         raise UsageError(f"plot: no {classes[0]} is known", fix="ehps describe STORE --attributes scene")
     points = map_points(source, name, classes)

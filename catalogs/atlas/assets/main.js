@@ -132,7 +132,7 @@ function start() {
   byId('side').append(colours.element, filter.element);
   toolbar();
   const byPicture = measures.filter((one) => one.family.startsWith('scene_') && one.name === 'environment');
-  const scenes = [...byPicture, measureById.get('scene.card_scene'), measureById.get('scene.environment')];
+  const scenes = [measureById.get('scene.card_scene'), ...byPicture, measureById.get('scene.environment')];
   const slots = [...featurePanels(), orientationPanels(), skeletonPanels(),
     categoryPanels('Scene', scenes, cardScene),
     categoryPanels('Real or synthetic', [measureById.get('scene.domain')], cardDomain),
