@@ -21,8 +21,8 @@ from benchmark.summary import Floats, Summary, check_same_space
 from harmonize.errors import UsageError
 
 SEED = 0
-BLOCK_ROWS = 4096
-"""Rows are taken up so many at a time, wherever a stream is cut: sums are then the same to the last bit."""
+BLOCK_ROWS = 2048
+"""Rows are taken up so many at a time, wherever a stream is cut: sums are then made in the same order."""
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -98,7 +98,7 @@ class Gathering:
     def __init__(self, space: Space) -> None:
         self._space = space
         self._sum = _moments(space, np.zeros((0, space.num_dimensions)), np.zeros(0, np.intp), 0)
-        self._waiting = _Rows(np.zeros((0, len(space.centre))), np.zeros(0), [], np.zeros(0, np.uint64))
+        self._waiting = _Rows(self._sum.sample, np.zeros(0, np.intp), [], np.zeros(0, np.uint64))
         self._sample = np.zeros((0, space.num_dimensions))
         self._keys: list[str] = []
         self._hashes: Hashes = np.zeros(0, np.uint64)
@@ -109,12 +109,16 @@ class Gathering:
         Raises:
             UsageError: as for `summarise`.
         """
-        rows = self._waiting.then(_checked(self._space, raw, cells, keys, hashes))
+        known = _known(self._space, raw, cells, keys, hashes)
+        self._sum = replace(self._sum, num_missing=self._sum.num_missing + len(keys) - len(known.keys))
+        rows = self._waiting.then(known)
         start = 0
         while len(rows.keys) - start >= BLOCK_ROWS:
             self._take(rows.part(start, start + BLOCK_ROWS))
             start += BLOCK_ROWS
-        self._waiting = rows.part(start, len(rows.keys))
+        rest = rows.part(start, len(rows.keys))
+        # A copy: a view would keep the whole batch in memory until the source's next one.
+        self._waiting = _Rows(rest.points.copy(), rest.cells.copy(), rest.keys, rest.hashes.copy())
 
     def summary(self) -> Summary:
         """Of all rows so far."""
@@ -123,37 +127,35 @@ class Gathering:
         return replace(self._sum, sample=self._sample, sample_keys=tuple(self._keys))
 
     def _take(self, rows: _Rows) -> None:
-        known = np.flatnonzero(np.isfinite(rows.raw).all(axis=1) & np.isfinite(rows.cells))
-        points = self._space.points(rows.raw[known])
-        block = _moments(self._space, points, rows.cells[known].astype(np.intp), len(rows.keys) - len(known))
-        self._sum = merge(self._space, self._sum, block)
-        hashes, limit = rows.hashes[known], self._space.sample_limit
+        self._sum = merge(self._space, self._sum, _moments(self._space, rows.points, rows.cells, 0))
+        limit = self._space.sample_limit
         # Once the sample is full, hardly a row gets into it.
-        near = np.flatnonzero(hashes <= self._hashes[-1]) if len(self._hashes) == limit else np.arange(len(known))
-        keys = [*self._keys, *(rows.keys[known[row]] for row in near.tolist())]
-        hashes = np.concatenate([self._hashes, hashes[near]])
+        is_full = len(self._hashes) == limit
+        near = np.flatnonzero(rows.hashes <= self._hashes[-1]) if is_full else np.arange(len(rows.keys))
+        keys = [*self._keys, *(rows.keys[row] for row in near.tolist())]
+        hashes = np.concatenate([self._hashes, rows.hashes[near]])
         chosen = smallest(hashes, keys, limit)
-        self._sample = np.concatenate([self._sample, points[near]])[chosen]
+        self._sample = np.concatenate([self._sample, rows.points[near]])[chosen]
         self._keys, self._hashes = [keys[row] for row in chosen.tolist()], hashes[chosen]
 
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """raw (N, r), cells (N,) with zeros where the space has none, keys, hashes (N,)."""
+    """points (N, d), cells (N,) with zeros where the space has none, keys, hashes (N,)."""
 
-    raw: Floats
-    cells: Floats
+    points: Floats
+    cells: npt.NDArray[np.intp]
     keys: list[str]
     hashes: Hashes
 
     def part(self, start: int, stop: int) -> _Rows:
-        return _Rows(self.raw[start:stop], self.cells[start:stop], self.keys[start:stop], self.hashes[start:stop])
+        return _Rows(self.points[start:stop], self.cells[start:stop], self.keys[start:stop], self.hashes[start:stop])
 
     def then(self, rows: _Rows) -> _Rows:
         if not self.keys:
             return rows
         return _Rows(
-            np.concatenate([self.raw, rows.raw]),
+            np.concatenate([self.points, rows.points]),
             np.concatenate([self.cells, rows.cells]),
             [*self.keys, *rows.keys],
             np.concatenate([self.hashes, rows.hashes]),
@@ -181,23 +183,23 @@ def _moments(space: Space, points: Floats, cells: npt.NDArray[np.intp], num_miss
 _NO_CELLS = np.zeros(0, np.int64)
 
 
-def _checked(
+def _known(
     space: Space, raw: npt.NDArray[Any], cells: npt.NDArray[Any] | None, keys: Sequence[str], hashes: Hashes
 ) -> _Rows:
+    """The rows that have a value."""
     raw = np.asarray(raw, np.float64)
     if raw.ndim != 2 or raw.shape[1] != len(space.centre):
         raise UsageError(
             f"{space.version}: expected rows of {len(space.centre)} numbers, found {raw.shape}",
             fix="summarise with a space that was fitted to these attributes",
         )
-    if not space.num_cells or cells is None:
-        return _Rows(raw, np.zeros(len(raw)), list(keys), hashes)
-    cells = np.asarray(cells, np.float64)
-    outside = np.flatnonzero(np.isfinite(cells) & ~((cells >= 0) & (cells < space.num_cells)))
+    numbers = np.zeros(len(raw)) if not space.num_cells or cells is None else np.asarray(cells, np.float64)
+    outside = np.flatnonzero(np.isfinite(numbers) & ~((numbers >= 0) & (numbers < max(space.num_cells, 1))))
     if len(outside):
         raise UsageError(
-            f"{space.version}: expected cells below {space.num_cells}, found {cells[outside[0]]:g} of "
+            f"{space.version}: expected cells below {space.num_cells}, found {numbers[outside[0]]:g} of "
             f"{keys[int(outside[0])]}",
             fix="describe the store again",
         )
-    return _Rows(raw, cells, list(keys), hashes)
+    at = np.flatnonzero(np.isfinite(raw).all(axis=1) & np.isfinite(numbers))
+    return _Rows(space.points(raw[at]), numbers[at].astype(np.intp), [keys[row] for row in at.tolist()], hashes[at])

@@ -18,7 +18,7 @@ from harmonize.errors import UsageError
 Floats = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
 class Summary:
     """Of one source (or benchmark) in one space of d dimensions.
 

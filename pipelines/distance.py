@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.distances import METRICS
+from benchmark.distances.bootstrap import LEAST_GROUPS
 from benchmark.distances.table import Cell, Uncovered, benchmark_splits, is_training, table, uncovered
 from benchmark.spaces import kinds_in
 from benchmark.summaries import Summaries, load, num_rows, save, summarise_catalog
@@ -188,10 +189,14 @@ def document(summaries: Summaries, cells: Sequence[Cell], found: Sequence[Uncove
     }
 
 
-def notes(summaries: Summaries, cells: Sequence[Cell]) -> list[str]:
-    """Why cells are empty, and what the summaries leave out."""
+def notes(store: Path, summaries: Summaries, cells: Sequence[Cell], num_draws: int) -> list[str]:
+    """Why cells are empty or have no interval, and what the summaries leave out."""
     problems = Counter(cell.problem.rsplit(", found", 1)[0] for cell in cells if cell.problem)
     found = [f"{problem}: fewer are there for {num} empty cells" for problem, num in sorted(problems.items())]
+    if num_draws and (num := sum(cell.value is not None and cell.low is None for cell in cells)):
+        found.append(f"{num} cells have no interval: fewer than {LEAST_GROUPS} sequences, or too short ones")
+    if num_draws and store.is_file():
+        found.append("intervals are over instances, as the file does not name sequences: too narrow for video")
     for space in dict.fromkeys(cell.space for cell in cells):
         total = sum(one.num_missing for one in summaries[space].values())
         if total:

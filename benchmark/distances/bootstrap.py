@@ -20,8 +20,11 @@ import numpy.typing as npt
 from benchmark.distances import Metric
 from benchmark.fitted import Space
 from benchmark.summary import Summary
+from harmonize.errors import UsageError
 
 LEVEL = 0.95
+LEAST_GROUPS = 5
+"""Of fewer sequences, draws are so alike that an interval would promise too much."""
 
 
 def interval(
@@ -40,12 +43,12 @@ def interval(
     groups: sequence of each key of the samples; None: every instance by itself.
 
     Raises:
-        UsageError: what the metric raises.
+        UsageError: fewer than 5 sequences on a side that is drawn from; what the metric raises.
     """
     rng = np.random.default_rng(seed)
     value = metric.compute(source, target, space)
     if metric.of_instances is not None:
-        rows = _rows_of(_names(target, groups))
+        rows = _rows_of(target, groups)
         values = metric.of_instances(source, target)
         draws = [float(values[_drawn(rows, rng)].mean()) for _ in range(num_draws)]
     else:
@@ -61,7 +64,7 @@ class _Resampled:
     def __init__(self, summary: Summary, space: Space, groups: Mapping[str, str] | None) -> None:
         self._summary = summary
         self._embedded = space.embedded(summary.sample).astype(np.float64)
-        self._rows = _rows_of(_names(summary, groups))
+        self._rows = _rows_of(summary, groups)
 
     def draw(self, rng: np.random.Generator) -> Summary:
         """Of a draw of as many sequences as there are."""
@@ -89,16 +92,19 @@ class _Resampled:
         )
 
 
-def _names(summary: Summary, groups: Mapping[str, str] | None) -> Sequence[str]:
-    return summary.sample_keys if groups is None else [groups[key] for key in summary.sample_keys]
-
-
 def _drawn(rows: Sequence[npt.NDArray[np.intp]], rng: np.random.Generator) -> npt.NDArray[np.intp]:
     chosen = rng.integers(len(rows), size=len(rows))
     return np.concatenate([rows[group] for group in chosen.tolist()])
 
 
-def _rows_of(names: Sequence[str]) -> list[npt.NDArray[np.intp]]:
-    """The rows of each different name, names in their order."""
+def _rows_of(summary: Summary, groups: Mapping[str, str] | None) -> list[npt.NDArray[np.intp]]:
+    """The rows of the sample of each sequence, by name."""
+    names = summary.sample_keys if groups is None else [groups[key] for key in summary.sample_keys]
     _, codes = np.unique(np.array(names, dtype=np.str_), return_inverse=True)
+    num = int(codes.max(initial=-1)) + 1
+    if num < LEAST_GROUPS:
+        raise UsageError(
+            f"interval in {summary.space}: expected at least {LEAST_GROUPS} sequences on each side, found {num}",
+            fix="ask for no interval",
+        )
     return np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])

@@ -9,6 +9,7 @@ may be said to lack it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -71,9 +72,7 @@ def cover(source: Summary, target: Summary, *, neighbours: int = NEIGHBOURS) -> 
     check_enough(source, len(source.sample), 1, "coverage")
     centred = target.sample - target.sample.mean(axis=0)
     rounding = 1e-13 * float(np.einsum("nd,nd->n", centred, centred).max())
-    own = squared_distances(target.sample, target.sample)
-    np.fill_diagonal(own, np.inf)
-    radius = np.partition(own, neighbours - 1, axis=1)[:, neighbours - 1]
+    radius = _squared_radii(target, neighbours)
     apart = squared_distances(target.sample, source.sample)
     return Cover(
         keys=target.sample_keys,
@@ -83,3 +82,16 @@ def cover(source: Summary, target: Summary, *, neighbours: int = NEIGHBOURS) -> 
         num_source=len(source.sample),
         neighbours=neighbours,
     )
+
+
+_RADII: WeakKeyDictionary[Summary, dict[int, Floats]] = WeakKeyDictionary()
+"""A benchmark is compared with every source, and finding its neighbours takes as long as finding the source's."""
+
+
+def _squared_radii(target: Summary, neighbours: int) -> Floats:
+    known = _RADII.setdefault(target, {})
+    if neighbours not in known:
+        own = squared_distances(target.sample, target.sample)
+        np.fill_diagonal(own, np.inf)
+        known[neighbours] = np.partition(own, neighbours - 1, axis=1)[:, neighbours - 1].copy()
+    return known[neighbours]

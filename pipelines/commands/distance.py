@@ -55,7 +55,8 @@ def distance(
         Benchmarks (agora, egobody, ehf, pw3d, ubody, arctic, dna_rendering_hires), any DATASET/SPLIT, or `source`: all
         training splits. Default: the benchmarks that the store holds.
     bootstrap
-        Number of draws of sequences for 95 % intervals; 0: none.
+        Number of draws of sequences for 95 % intervals; 0: none. Fewer than 5 sequences have none. A file of summaries
+        names no sequences: instances are drawn, which is too sure of video.
     seed
         Seed of these draws.
     plot
@@ -101,5 +102,5 @@ def distance(
         print("instances that no source covers:" if missing else "no instance without a source that covers it")
         if missing:
             show(work.missing_rows(missing), as_json=False)
-    for note in work.notes(summaries, cells):
+    for note in work.notes(store, summaries, cells, bootstrap):
         work.say(note)

@@ -4,7 +4,7 @@
     python tests/bench/bench_distances.py --full     up to 1,000,000 rows
 
 Rows are drawn in memory and go through the same blocks, hashes and merges as those of a store; a store adds the time of
-reading Parquet. Memory is the peak of what Python and numpy hold beside the rows.
+reading Parquet. Memory is the peak of what Python and numpy hold, one drawn batch among it.
 """
 
 from __future__ import annotations
@@ -49,24 +49,31 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def gathered(kinds: Sequence[Kind], spaces: dict[str, Space], size: int) -> Summaries:
-    """Summaries of `size` rows, space by space; prints what each costs."""
+    """Summaries of `size` rows, space by space; prints what each costs. Tracing memory takes most of the time that it
+    is on: what is timed is gathered a second time for it."""
     by_space: dict[str, dict[str, Any]] = {}
     for kind in kinds:
+        by_space[kind.name], seconds = gather(kind, spaces[kind.name], size)
         tracemalloc.start()
-        gatherings = [Gathering(spaces[kind.name]) for _ in range(NUM_SOURCES)]
-        seconds = 0.0
-        for start in range(0, size, BATCH_ROWS):
-            num = min(BATCH_ROWS, size - start)
-            values, keys = columns(kind, num, start), [f"set-train-{row:08d}-0" for row in range(start, start + num)]
-            begin = time.perf_counter()
-            cells = None if kind.cells is None else kind.cells(values)
-            gatherings[start // BATCH_ROWS % NUM_SOURCES].add(kind.vectors(values), cells, keys, key_hashes(keys))
-            seconds += time.perf_counter() - begin
-        by_space[kind.name] = {f"set{i:02d}/train": one.summary() for i, one in enumerate(gatherings)}
+        gather(kind, spaces[kind.name], size)
         peak_mb = tracemalloc.get_traced_memory()[1] / 1e6
         tracemalloc.stop()
         print(f"{kind.name:28}{size:12,}{seconds:8.2f}{size / seconds:12,.0f}{peak_mb:10.0f}")
     return Summaries(spaces=spaces, by_space=by_space)
+
+
+def gather(kind: Kind, space: Space, size: int) -> tuple[dict[str, Any], float]:
+    """Summaries by source, and the seconds that they took without drawing the rows."""
+    gatherings = [Gathering(space) for _ in range(NUM_SOURCES)]
+    seconds = 0.0
+    for number, start in enumerate(range(0, size, BATCH_ROWS)):
+        num = min(BATCH_ROWS, size - start)
+        values, keys = columns(kind, num, start), [f"set-train-{row:08d}-0" for row in range(start, start + num)]
+        begin = time.perf_counter()
+        cells = None if kind.cells is None else kind.cells(values)
+        gatherings[number % NUM_SOURCES].add(kind.vectors(values), cells, keys, key_hashes(keys))
+        seconds += time.perf_counter() - begin
+    return {f"set{i:02d}/train": one.summary() for i, one in enumerate(gatherings)}, seconds
 
 
 def columns(kind: Kind, num: int, seed: int) -> dict[str, Any]:

@@ -280,6 +280,13 @@ def test_intervals_are_wider_over_sequences_of_copies() -> None:
     assert clipped[1] - clipped[0] > 2 * (alone[1] - alone[0])
 
 
+def test_few_sequences_have_no_interval() -> None:
+    one, other = drawn(1), drawn(2)
+    groups = {key: str(row % 4) for row, key in enumerate((*one.sample_keys, *other.sample_keys))}
+    with pytest.raises(UsageError, match="at least 5 sequences on each side, found 4"):
+        interval(METRICS["frechet"], one, other, SPACE, num_draws=5, groups=groups)
+
+
 def test_intervals_hold_the_value_of_other_draws_about_as_often_as_they_say() -> None:
     """The mean of 40 independent estimates lies in most of their 95 % intervals."""
     pairs = [(drawn(seed, 150), drawn(500 + seed, 150, shift=0.8)) for seed in range(40)]
