@@ -19,6 +19,7 @@ Floats = npt.NDArray[np.float64]
 SLACK = 1e-9
 """Bounds that miss each other by less than this are taken to meet: shares are sums of floats."""
 
+_ALL = "all sources"
 _TRACE = 1e-9
 """Wanted share of what is not wanted at all, when the wanted sources alone cannot meet the bounds."""
 
@@ -58,6 +59,11 @@ class Limits:
         low, high = self.lower.copy(), self.upper.copy()
         for group, parts in _tree(self):
             least, most = float(low[parts].sum()), float(high[parts].sum())
+            whole = group.label == _ALL
+            if whole and most < 1 - SLACK:
+                return f"{_ALL} together allow {most:.4%} of the draws: {self._highs(group)}"
+            if whole and least > 1 + SLACK:
+                return f"{_ALL} together need {least:.4%} of the draws: {self._lows(group)}"
             if least > group.upper + SLACK:
                 return f"{group.label}: at most {group.upper:.4%}, but {self._lows(group)} need {least:.4%}"
             if most < group.lower - SLACK:
@@ -156,7 +162,7 @@ def _tree(limits: Limits) -> list[tuple[Group, list[int]]]:
     """The groups, inner ones first and at last all sources, each with its parts: positions of sources, or n + position
     of a group in this list."""
     n = len(limits.names)
-    everything = Group(label="all sources", members=tuple(range(n)), lower=1.0, upper=1.0)
+    everything = Group(label=_ALL, members=tuple(range(n)), lower=1.0, upper=1.0)
     place, tree = list(range(n)), []
     for number, group in enumerate((*limits.groups, everything)):
         parts = sorted({place[i] for i in group.members})

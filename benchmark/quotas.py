@@ -15,8 +15,10 @@ from catalogs.apportion import apportion
 from harmonize.errors import UsageError
 
 
-def allowed(problem: Problem, samples: Mapping[str, Samples], method: str) -> dict[str, Samples]:
-    """The rows of each candidate that the constraints allow to draw, in order of their keys.
+def allowed(
+    problem: Problem, samples: Mapping[str, Samples], method: str, *, is_in_time: bool = False
+) -> dict[str, Samples]:
+    """The rows of each candidate that the constraints allow to draw, in order of their keys, or as given (is_in_time).
 
     Raises:
         UsageError: a candidate has no rows, or rows have different widths.
@@ -28,9 +30,8 @@ def allowed(problem: Problem, samples: Mapping[str, Samples], method: str) -> di
             raise UsageError(f"{method}: nothing is known of the samples of {name}", fix="describe or exclude it")
         rows = samples[name]
         may = None if keys is None else set(keys[name])
-        order = [
-            i for i in sorted(range(len(rows.keys)), key=rows.keys.__getitem__) if may is None or rows.keys[i] in may
-        ]
+        order = list(range(len(rows.keys))) if is_in_time else sorted(range(len(rows.keys)), key=rows.keys.__getitem__)
+        order = [i for i in order if may is None or rows.keys[i] in may]
         found[name] = Samples(
             keys=tuple(rows.keys[i] for i in order),
             values=rows.values[order],

@@ -24,7 +24,7 @@ def motion_frames(
     problem: Problem, *, samples: Mapping[str, Samples], min_move_m: float = 0.1, buffer: int = 200
 ) -> Selection:
     """Every kept frame counts the same. samples: by source name, values (N, J * 3) root-relative joints in m in the
-    order of time, `sequences` saying which recording (and person) each is of; keys of a sequence sort by time.
+    order of time, `sequences` saying which recording (and person) each is of.
 
     Raises:
         UsageError: a source has no rows or no sequences, a parameter is out of range, or the frames kept cannot meet
@@ -32,7 +32,7 @@ def motion_frames(
     """
     if not (min_move_m >= 0 and buffer >= 1):
         raise UsageError(f"motion_frames: min_move_m {min_move_m} (0 or more) or buffer {buffer} (1 or more) is wrong")
-    rows = allowed(problem, samples, "motion_frames")
+    rows = allowed(problem, samples, "motion_frames", is_in_time=True)
     chosen, why, residuals = {}, {}, {}
     for name, one in rows.items():
         if len(one.keys) and (not one.sequences or one.values.ndim != 2 or one.values.shape[1] % 3):
