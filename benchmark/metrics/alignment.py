@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from benchmark.metrics.points import check_finite, check_pair
+from benchmark.metrics.points import axes_first, check_finite, check_pair, lengths
 
 MIN_POINTS = 3
 """Fewer always fit without error, whatever is predicted."""
@@ -51,47 +51,81 @@ def procrustes(source_m: Tensor, target_m: Tensor, weights: Tensor | None = None
         DataError: a point with weight is not finite.
     """
     check_pair(source_m, target_m)
-    if weights is not None and weights.shape != source_m.shape[:2]:
-        raise ValueError(f"weights: expected {tuple(source_m.shape[:2])}, found {tuple(weights.shape)}")
-    source, target, share, is_enough = _weighted(source_m, target_m, weights)
-    check_finite(source, "source points of an alignment")
-    check_finite(target, "target points of an alignment")
+    if weights is not None:
+        if weights.shape != source_m.shape[:2]:
+            raise ValueError(f"weights: expected {tuple(source_m.shape[:2])}, found {tuple(weights.shape)}")
+        source_m, target_m = (torch.where(weights[..., None] > 0, of, 0.0) for of in (source_m, target_m))
+    check_finite(source_m, "source points of an alignment")
+    check_finite(target_m, "target points of an alignment")
+    fit = _fit(axes_first(source_m), axes_first(target_m), weights)
+    turned = (fit.rotation @ fit.source_mean)[..., 0]
+    return Similarity(
+        scale=fit.scale,
+        rotation=fit.rotation,
+        translation_m=fit.target_mean[..., 0] - fit.scale[:, None] * turned,
+    )
 
-    source_mean, target_mean = _mean(source, share), _mean(target, share)
-    source_offsets, target_offsets = source - source_mean[:, None], target - target_mean[:, None]
-    weighted = source_offsets if share is None else source_offsets * share[..., None]
-    divisor = source.shape[1] if share is None else 1
-    covariance = target_offsets.mT @ weighted / divisor
+
+def aligned_distances(source_m: Tensor, target_m: Tensor, weights: Tensor | None = None) -> Tensor:
+    """What is left (N, P) between source and target (N, 3, P), finite, once `procrustes` has aligned them.
+
+    NaN where there is no transform; a distance of a point without weight means nothing.
+    """
+    fit = _fit(source_m, target_m, weights)
+    columns = torch.split(fit.scale[:, None, None] * fit.rotation, 1, dim=2)
+    left = -fit.target_offsets
+    for column, axis in zip(columns, torch.split(fit.source_offsets, 1, dim=1), strict=True):
+        left.addcmul_(column, axis)
+    return lengths(left)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fit:
+    """scale (N,), rotation (N, 3, 3); means (N, 3, 1) and the points' offsets from them (N, 3, P)."""
+
+    scale: Tensor
+    rotation: Tensor
+    source_mean: Tensor
+    target_mean: Tensor
+    source_offsets: Tensor
+    target_offsets: Tensor
+
+
+def _fit(source: Tensor, target: Tensor, weights: Tensor | None) -> _Fit:
+    """Of points (N, 3, P), all finite."""
+    num_points = source.shape[2]
+    if weights is None:
+        is_enough = torch.full((len(source),), num_points >= MIN_POINTS, device=source.device)
+        source_mean, target_mean = source.mean(2, keepdim=True), target.mean(2, keepdim=True)
+        source_offsets, target_offsets = source - source_mean, target - target_mean
+        weighted, divisor = source_offsets, max(num_points, 1)
+    else:
+        is_enough = (weights > 0).sum(1) >= MIN_POINTS
+        share = weights.to(source.dtype)[:, None]
+        share = share / share.sum(2, keepdim=True).clamp(min=torch.finfo(source.dtype).tiny)
+        source_mean, target_mean = ((of * share).sum(2, keepdim=True) for of in (source, target))
+        source_offsets, target_offsets = source - source_mean, target - target_mean
+        weighted, divisor = source_offsets * share, 1
+    covariance = target_offsets @ weighted.mT / divisor
     variance = (weighted * source_offsets).sum((1, 2)) / divisor
 
     left, singular, right = torch.linalg.svd(covariance)
-    sign = torch.ones_like(singular)
-    sign[:, 2] = torch.where(torch.linalg.det(left) * torch.linalg.det(right) < 0, -1.0, 1.0)
-    rotation = (left * sign[:, None]) @ right
-    scale = (singular * sign).sum(1) / variance
+    turn = left @ right
+    is_mirror = torch.linalg.det(turn) < 0
+    mirror = 2 * left[:, :, 2:] * right[:, 2:]
+    rotation = torch.where(is_mirror[:, None, None], turn - mirror, turn)
+    scale = (singular.sum(1) - torch.where(is_mirror, 2 * singular[:, 2], 0.0)) / variance
 
     # Below the rounding of the coordinates a spread is none: its scale would be a quotient of two roundings.
-    rounding = 16 * torch.finfo(source.dtype).eps * source.abs().amax((1, 2))
+    rounding = 16 * torch.finfo(source.dtype).eps * source_mean.abs().amax((1, 2))
     is_one_point = variance <= rounding.square()
     scale = torch.where(is_one_point, 1.0, scale)
     rotation = torch.where(is_one_point[:, None, None], torch.eye(3, dtype=rotation.dtype).to(rotation), rotation)
-    scale = scale.masked_fill(~is_enough, float("nan"))
-    rotation = rotation.masked_fill(~is_enough[:, None, None], float("nan"))
-    translation = target_mean - scale[:, None] * (rotation @ source_mean[..., None])[..., 0]
-    return Similarity(scale=scale, rotation=rotation, translation_m=translation)
-
-
-def _weighted(source: Tensor, target: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
-    """Points with those of no weight at the origin, weights that add up to one, and whether a sample has enough."""
-    if weights is None:
-        enough = torch.full((len(source),), source.shape[1] >= MIN_POINTS, device=source.device)
-        return source, target, None, enough
-    has_weight = weights > 0
-    weights = torch.where(has_weight, weights, 0).to(source.dtype)
-    share = weights / weights.sum(1, keepdim=True).clamp(min=torch.finfo(source.dtype).tiny)
-    source, target = (torch.where(has_weight[..., None], points, 0.0) for points in (source, target))
-    return source, target, share, has_weight.sum(1) >= MIN_POINTS
-
-
-def _mean(points: Tensor, share: Tensor | None) -> Tensor:
-    return points.mean(1) if share is None else (points * share[..., None]).sum(1)
+    return _Fit(
+        scale=scale.masked_fill(~is_enough, float("nan")),
+        rotation=rotation.masked_fill(~is_enough[:, None, None], float("nan")),
+        source_mean=source_mean,
+        target_mean=target_mean,
+        source_offsets=source_offsets,
+        target_offsets=target_offsets,
+    )

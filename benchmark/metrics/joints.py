@@ -13,20 +13,20 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from benchmark.metrics.alignment import procrustes
+from benchmark.metrics.alignment import aligned_distances
 from benchmark.metrics.parts import FIELD_JOINTS, JointPart
 from benchmark.metrics.points import (
-    MM_PER_M,
     Errors,
     Valid,
+    axes_first,
     check_finite,
     check_mask,
     check_pair,
     check_valid,
-    distances,
+    in_blocks,
+    lengths,
     mean_counted,
-    where_valid,
-    with_hands,
+    reported,
 )
 
 
@@ -53,17 +53,19 @@ def mpjpe(
     without = [part for part, of in parts.items() if not of.roots]
     if without:
         raise ValueError(f"expected parts with a root to align at, found none for {', '.join(without)}")
-    difference = pred_m - true_m
-    counted = _both(known, counted)
-    errors: Errors = {}
-    for part, of in parts.items():
-        roots = list(of.roots)
-        lengths = distances(difference[:, of.joints], difference[:, roots].mean(1, keepdim=True))
-        error = MM_PER_M * mean_counted(lengths, None if counted is None else counted[:, of.joints])
-        if known is not None:
-            error = error.masked_fill(~known[:, roots].all(1), float("nan"))
-        errors[part] = where_valid(error, valid, part)
-    return with_hands(errors)
+
+    def measure(pred: Tensor, true: Tensor, known: Tensor | None, counted: Tensor | None) -> Errors:
+        difference = pred - true
+        errors: Errors = {}
+        for part, of in parts.items():
+            joints, roots = torch.tensor(of.joints, device=pred.device), list(of.roots)
+            offset = difference[:, roots].mean(1)
+            distances_m = lengths(axes_first(difference, joints).sub_(offset[..., None]))
+            error = mean_counted(distances_m, None if counted is None else counted[:, joints])
+            errors[part] = error if known is None else error.masked_fill(~known[:, roots].all(1), float("nan"))
+        return errors
+
+    return reported(in_blocks(measure, pred_m, true_m, known, _both(known, counted)), valid)
 
 
 def pa_mpjpe(
@@ -80,15 +82,17 @@ def pa_mpjpe(
     Arguments and errors as of `mpjpe`, but no root is needed. A part with fewer than three known joints is NaN.
     """
     true_m = _checked(pred_m, true_m, parts, valid, known, counted)
-    counted = _both(known, counted)
-    errors: Errors = {}
-    for part, of in parts.items():
-        pred, true = pred_m[:, of.joints], true_m[:, of.joints]
-        weights = None if known is None else known[:, of.joints]
-        lengths = distances(procrustes(pred, true, weights).apply(pred), true)
-        error = MM_PER_M * mean_counted(lengths, None if counted is None else counted[:, of.joints])
-        errors[part] = where_valid(error, valid, part)
-    return with_hands(errors)
+
+    def measure(pred: Tensor, true: Tensor, known: Tensor | None, counted: Tensor | None) -> Errors:
+        errors: Errors = {}
+        for part, of in parts.items():
+            joints = torch.tensor(of.joints, device=pred.device)
+            weights = None if known is None else known[:, joints]
+            distances_m = aligned_distances(axes_first(pred, joints), axes_first(true, joints), weights)
+            errors[part] = mean_counted(distances_m, None if counted is None else counted[:, joints])
+        return errors
+
+    return reported(in_blocks(measure, pred_m, true_m, known, _both(known, counted)), valid)
 
 
 def _checked(

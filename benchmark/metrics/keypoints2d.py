@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from benchmark.metrics.points import check_finite, check_mask, check_pair, distances, mean_counted
+from benchmark.metrics.points import axes_first, check_finite, check_mask, check_pair, lengths, mean_counted
 from harmonize.keypoints import SMPLX_144
 
 _LEFT_SHOULDER, _RIGHT_HIP = SMPLX_144.index("left_shoulder"), SMPLX_144.index("right_hip")
@@ -25,7 +25,7 @@ def box_length_px(boxes_xywh_px: Tensor) -> Tensor:
 
 def torso_length_px(points_px: Tensor, left_shoulder: int = _LEFT_SHOULDER, right_hip: int = _RIGHT_HIP) -> Tensor:
     """From left shoulder to right hip (N,) of true points (N, K, 2), by default in the order of SMPLX_144."""
-    return distances(points_px[:, left_shoulder], points_px[:, right_hip])
+    return (points_px[:, left_shoulder] - points_px[:, right_hip]).square().sum(1).sqrt()
 
 
 def pck2d(
@@ -60,7 +60,7 @@ def auc2d(
         true_px = torch.where(known[..., None], true_px, 0.0)
     check_finite(pred_px, "predicted points")
     check_finite(true_px, "true points")
-    lengths = distances(pred_px, true_px)
-    right = torch.stack([lengths <= threshold * length_px[:, None] for threshold in thresholds])
-    share = mean_counted(right.to(lengths.dtype).mean(0), known)
+    distances_px = lengths(axes_first(pred_px - true_px))
+    right = torch.stack([distances_px <= threshold * length_px[:, None] for threshold in thresholds])
+    share = mean_counted(right.to(distances_px.dtype).mean(0), known)
     return share.masked_fill(~(length_px > 0), float("nan"))

@@ -10,20 +10,20 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from benchmark.metrics.alignment import procrustes
-from benchmark.metrics.parts import MeshParts
+from benchmark.metrics.alignment import aligned_distances
+from benchmark.metrics.parts import Indices, MeshParts
 from benchmark.metrics.points import (
-    MM_PER_M,
     Errors,
     Valid,
+    axes_first,
     check_finite,
     check_mask,
     check_pair,
     check_valid,
-    distances,
+    in_blocks,
+    lengths,
     mean_counted,
-    where_valid,
-    with_hands,
+    reported,
 )
 
 
@@ -69,21 +69,23 @@ def pve(
         check_finite(true_joints_m, "true joints")
         offsets = pred_joints_m[:, joints] - true_joints_m[:, joints]
 
-    difference = pred_m - true_m
-    at_root: dict[tuple[int, ...], Tensor] = {}
-    errors: Errors = {}
-    for part, ids in parts.vertices.items():
-        roots = parts.roots[part]
-        offset = offsets[:, [joints.index(joint) for joint in roots]].mean(1, keepdim=True)
-        some = torch.as_tensor(ids, device=pred_m.device)
-        if roots in at_root:
-            lengths = at_root[roots].index_select(1, some)
-        elif len(ids) == parts.num_vertices:
-            lengths = at_root[roots] = distances(difference, offset)
-        else:
-            lengths = distances(difference.index_select(1, some), offset)
-        errors[part] = _mean_mm(lengths, counted, some, valid, part)
-    return with_hands(errors)
+    def measure(pred: Tensor, true: Tensor, offsets: Tensor, counted: Tensor | None) -> Errors:
+        difference = pred - true
+        at_root: dict[tuple[int, ...], Tensor] = {}
+        errors: Errors = {}
+        for part, ids in parts.vertices.items():
+            roots, some = parts.roots[part], _ids(ids, parts, pred)
+            if roots in at_root:
+                distances_m = at_root[roots] if some is None else at_root[roots].index_select(1, some)
+            else:
+                offset = offsets[:, [joints.index(joint) for joint in roots]].mean(1)
+                distances_m = lengths(axes_first(difference, some).sub_(offset[..., None]))
+                if some is None:
+                    at_root[roots] = distances_m
+            errors[part] = _mean(distances_m, counted, some)
+        return errors
+
+    return reported(in_blocks(measure, pred_m, true_m, offsets, counted), valid)
 
 
 def pa_pve(
@@ -94,15 +96,15 @@ def pa_pve(
     Arguments and errors as of `pve`. Vertices that do not count are aligned with all the same, as in UBody's evaluator.
     """
     _check(pred_m, true_m, parts, valid, counted)
-    errors: Errors = {}
-    for part, ids in parts.vertices.items():
-        some = torch.as_tensor(ids, device=pred_m.device)
-        pred, true = pred_m, true_m
-        if len(ids) != parts.num_vertices:
-            pred, true = pred.index_select(1, some), true.index_select(1, some)
-        lengths = distances(procrustes(pred, true).apply(pred), true)
-        errors[part] = _mean_mm(lengths, counted, some, valid, part)
-    return with_hands(errors)
+
+    def measure(pred: Tensor, true: Tensor, counted: Tensor | None) -> Errors:
+        errors: Errors = {}
+        for part, ids in parts.vertices.items():
+            some = _ids(ids, parts, pred)
+            errors[part] = _mean(aligned_distances(axes_first(pred, some), axes_first(true, some)), counted, some)
+        return errors
+
+    return reported(in_blocks(measure, pred_m, true_m, counted), valid)
 
 
 def _check(pred: Tensor, true: Tensor, parts: MeshParts, valid: Valid | None, counted: Tensor | None) -> None:
@@ -115,6 +117,10 @@ def _check(pred: Tensor, true: Tensor, parts: MeshParts, valid: Valid | None, co
     check_finite(true, "true vertices")
 
 
-def _mean_mm(lengths: Tensor, counted: Tensor | None, some: Tensor, valid: Valid | None, part: str) -> Tensor:
-    counted = counted if counted is None else counted.index_select(1, some)
-    return where_valid(MM_PER_M * mean_counted(lengths, counted), valid, part)
+def _ids(ids: Indices, parts: MeshParts, like: Tensor) -> Tensor | None:
+    """The ids on a tensor's device; None for all vertices, which need not be picked out."""
+    return None if len(ids) == parts.num_vertices else torch.as_tensor(ids, device=like.device)
+
+
+def _mean(distances_m: Tensor, counted: Tensor | None, some: Tensor | None) -> Tensor:
+    return mean_counted(distances_m, counted if counted is None or some is None else counted.index_select(1, some))

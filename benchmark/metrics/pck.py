@@ -16,9 +16,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from benchmark.metrics.alignment import procrustes
+from benchmark.metrics.alignment import aligned_distances
 from benchmark.metrics.parts import FIELD_JOINTS, JointPart
-from benchmark.metrics.points import MM_PER_M, check_finite, check_mask, check_pair, distances, mean_counted
+from benchmark.metrics.points import MM_PER_M, axes_first, check_finite, check_mask, check_pair, lengths, mean_counted
 
 PCK3D_MM = 150.0
 AUC3D_MM = tuple(float(threshold) for threshold in range(0, 151, 5))
@@ -69,20 +69,21 @@ def _distances_mm(
         true = torch.where(known[..., None], true, 0.0)
     check_finite(pred, "predicted joints")
     check_finite(true, "true joints")
-    joints, roots = list(part.joints), list(part.roots)
-    pred_part, true_part, known_part = pred[:, joints], true[:, joints], None if known is None else known[:, joints]
+    joints, roots = torch.tensor(part.joints, device=pred.device), list(part.roots)
+    known_part = None if known is None else known[:, joints]
     if alignment == "procrustes":
-        lengths = distances(procrustes(pred_part, true_part, known_part).apply(pred_part), true_part)
+        distances_m = aligned_distances(axes_first(pred, joints), axes_first(true, joints), known_part)
     elif roots:
-        offset = (pred[:, roots] - true[:, roots]).mean(1, keepdim=True)
-        lengths = distances(pred_part - true_part, offset)
+        difference = pred - true
+        offset = difference[:, roots].mean(1)
+        distances_m = lengths(axes_first(difference, joints) - offset[..., None])
         if known is not None:
-            lengths = lengths.masked_fill(~known[:, roots].all(1, keepdim=True), float("nan"))
+            distances_m = distances_m.masked_fill(~known[:, roots].all(1, keepdim=True), float("nan"))
     else:
         raise ValueError("expected a part with a root to align at, found one without")
-    return MM_PER_M * lengths, known_part
+    return MM_PER_M * distances_m, known_part
 
 
-def _shares(lengths_mm: Tensor, known: Tensor | None, thresholds_mm: tuple[float, ...]) -> Tensor:
-    right = torch.stack([lengths_mm < threshold for threshold in thresholds_mm]).to(lengths_mm.dtype).mean(0)
-    return mean_counted(right.masked_fill(lengths_mm.isnan(), float("nan")), known)
+def _shares(distances_mm: Tensor, known: Tensor | None, thresholds_mm: tuple[float, ...]) -> Tensor:
+    right = torch.stack([distances_mm < threshold for threshold in thresholds_mm]).to(distances_mm.dtype).mean(0)
+    return mean_counted(right.masked_fill(distances_mm.isnan(), float("nan")), known)

@@ -9,14 +9,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmark.metrics.alignment import align_roots, procrustes
-from benchmark.metrics.points import distances
+from benchmark.metrics.alignment import align_roots, aligned_distances, procrustes
 from harmonize.errors import DataError
 from harmonize.geometry.rotations import aa_to_rotmat
 
 
 def cloud(num: int, points: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
     return torch.tensor(np.random.default_rng(seed).normal(0, 0.4, (num, points, 3)), dtype=dtype)
+
+
+def distances(one: Tensor, other: Tensor) -> Tensor:
+    return (one - other).square().sum(-1).sqrt()
 
 
 def random_similarity(num: int, seed: int = 1) -> tuple[Tensor, Tensor, Tensor]:
@@ -226,6 +229,17 @@ def test_points_that_are_not_finite_are_refused() -> None:
 def test_shapes_and_precisions_must_fit(source: Tensor, target: Tensor, weights: Tensor | None) -> None:
     with pytest.raises(ValueError, match="expected"):
         procrustes(source, target, weights)
+
+
+def test_distances_are_those_after_the_transform() -> None:
+    source, target = cloud(6, 10), cloud(6, 10, 5)
+    weights = torch.tensor(np.random.default_rng(2).random((6, 10)) < 0.7)
+    weights[3, 2:] = False
+    for some in (None, weights, weights.double()):
+        expected = distances(procrustes(source, target, some).apply(source), target)
+        found = aligned_distances(source.mT, target.mT, some)
+        torch.testing.assert_close(found, expected, equal_nan=True)
+        assert bool(found[3].isnan().all()) == (some is not None)
 
 
 def test_no_samples_are_no_error() -> None:

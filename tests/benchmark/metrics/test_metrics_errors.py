@@ -147,7 +147,7 @@ def test_joints_equal_the_loop(joints: Any, sets: Any, has_mask: bool) -> None:
         known[0, 0] = known[0, 1] = known[1, 20] = known[2, 12] = False
         known[3], known[4, 25:] = True, False
         true[~known] = torch.nan
-    masks = {"known": known, "counted": counted} if has_mask else {}
+    masks: Any = {"known": known, "counted": counted} if has_mask else {}
     found, found_pa = mpjpe(pred, true, sets, **masks), pa_mpjpe(pred, true, sets, **masks)
     assert_same(found, joints_one_by_one(pred, true, sets, known, counted, is_pa=False))
     assert_same(found_pa, joints_one_by_one(pred, true, sets, known, counted, is_pa=True))
@@ -284,7 +284,7 @@ def test_roots_can_be_given_as_joints(meshes: Any, joints: Any, parts: MeshParts
 
 def test_agora_aligns_the_body_amid_the_hips(standin: BodyModels, meshes: Any, joints: Any) -> None:
     agora = agora_mesh_parts(standin)
-    found = pve(*meshes, agora)
+    found = pve(meshes[0], meshes[1], agora)
     assert set(found) == REPORTED - {"all"}
     body = agora.vertices["body"]
     (pred, true), (pred_joints, true_joints) = meshes, joints
@@ -376,8 +376,8 @@ def test_precision_is_that_of_the_input(meshes: Any, joints: Any, parts: MeshPar
 
 def test_inputs_are_left_as_they_are(meshes: Any, joints: Any, parts: MeshParts) -> None:
     before = [of.clone() for of in (*meshes, *joints)]
-    pve(*meshes, parts)
-    pa_pve(*meshes, parts)
+    pve(meshes[0], meshes[1], parts)
+    pa_pve(meshes[0], meshes[1], parts)
     mpjpe(*joints, known=torch.rand(6, 127) < 0.5)
     pa_mpjpe(*joints, known=torch.rand(6, 127) < 0.5)
     assert all(torch.equal(one, other) for one, other in zip(before, (*meshes, *joints), strict=True))
