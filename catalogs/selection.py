@@ -169,7 +169,7 @@ class Selection:
         version = document.get("format_version", FORMAT_VERSION) if isinstance(document, dict) else FORMAT_VERSION
         if version != FORMAT_VERSION:
             raise DataError(
-                f"{path}: format_version: expected {FORMAT_VERSION}, found {version}: this version of ehps reads no other",
+                f"{path}: format_version: expected {FORMAT_VERSION}, found {version}; no other is read",
                 fix="make the selection again with `ehps propose`",
                 path=path,
             )
