@@ -24,8 +24,8 @@ def measured(task: str, path: Path, question: str) -> dict[str, Any]:
     task: `ask` puts SQL to the catalog of a store. `numpy` answers orientation, flexion or betas from the npz files of
     a folder by the one key that is needed, `loader` by all keys that SMPLer-X's loader reads.
 
-    Returns open_s (0 without a catalog), seconds of each repeat, memory_mb (peak), settings (memory limit and threads
-    of the database), answer (the first rows), error ("" or what went wrong).
+    Returns open_s and open_cpu_s (0 without a catalog), seconds and cpu_s (of all threads) of each repeat, memory_mb
+    (peak), settings (memory limit and threads of the database), answer (the first rows), error ("" or what went wrong).
     """
     command = [sys.executable, __file__, task, str(path), question]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -39,20 +39,21 @@ def run(task: str, path: Path, question: str) -> dict[str, Any]:
     """The work of such a process."""
     if task == "ask":
         return _ask(path, question)
-    seconds, answer = _timed(lambda: answer_with_numpy(path, task, question))
-    return {"open_s": 0.0, "seconds": seconds, "settings": [], "answer": answer, "error": "", **_memory()}
+    seconds, cpu_s, answer = _timed(lambda: answer_with_numpy(path, task, question))
+    times = {"open_s": 0.0, "open_cpu_s": 0.0, "seconds": seconds, "cpu_s": cpu_s}
+    return {**times, "settings": [], "answer": answer, "error": "", **_memory()}
 
 
 def _ask(store: Path, question: str) -> dict[str, Any]:
     from catalogs import store as catalog
     from harmonize.errors import EhpsError
 
-    start = time.perf_counter()
+    start, cpu_start = time.perf_counter(), time.process_time()
     with catalog.open(store) as con:
-        open_s = time.perf_counter() - start
-        found: dict[str, Any] = {"open_s": open_s, "seconds": [], "answer": [], "error": ""}
+        open_s, open_cpu_s = time.perf_counter() - start, time.process_time() - cpu_start
+        found: dict[str, Any] = {"open_s": open_s, "open_cpu_s": open_cpu_s, "answer": [], "error": ""}
         try:
-            found["seconds"], answer = _timed(lambda: catalog.query(con, question).rows)
+            found["seconds"], found["cpu_s"], answer = _timed(lambda: catalog.query(con, question).rows)
             found["answer"] = answer[:MAX_ANSWER_ROWS]
         except EhpsError as error:
             found["error"] = str(error).splitlines()[0]
@@ -67,13 +68,14 @@ def _memory() -> dict[str, float]:
     return {"memory_mb": int(line.split()[1]) / 1024}
 
 
-def _timed(work: Callable[[], Any]) -> tuple[list[float], Any]:
-    seconds, answer = [], None
+def _timed(work: Callable[[], Any]) -> tuple[list[float], list[float], Any]:
+    seconds, cpu_s, answer = [], [], None
     for _ in range(REPEATS):
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         answer = work()
         seconds.append(time.perf_counter() - start)
-    return seconds, answer
+        cpu_s.append(time.process_time() - cpu_start)
+    return seconds, cpu_s, answer
 
 
 def answer_with_numpy(folder: Path, task: str, question: str) -> list[list[Any]]:
