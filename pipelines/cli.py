@@ -20,13 +20,16 @@ from pipelines.commands.compare import compare
 from pipelines.commands.datasets import datasets
 from pipelines.commands.demo import demo
 from pipelines.commands.describe import describe
+from pipelines.commands.distance import distance
 from pipelines.commands.export import export
 from pipelines.commands.ingest import ingest
 from pipelines.commands.miniatures import miniatures
 from pipelines.commands.plot import plot
 from pipelines.commands.propose import propose
 from pipelines.commands.query import query
+from pipelines.commands.rank import rank
 from pipelines.commands.report import report
+from pipelines.commands.scaling import scaling
 from pipelines.commands.train import train
 from pipelines.commands.verify import verify
 from pipelines.commands.view import view
@@ -44,7 +47,8 @@ COMMANDS = (
     *(demo, miniatures, datasets),
     *(ingest, verify, report, export),
     *(describe, catalog, query, view, compare, plot, atlas),
-    *(propose, train),
+    *(rank, scaling, distance, propose),
+    train,
 )
 for command in COMMANDS:
     app.command(command)

@@ -24,7 +24,7 @@ from pipelines import cli
 
 COMMANDS = (
     *("demo", "miniatures", "datasets", "ingest", "verify", "report", "export", "describe", "catalog", "query", "view"),
-    *("compare", "plot", "atlas", "propose", "train"),
+    *("compare", "plot", "atlas", "rank", "scaling", "distance", "propose", "train"),
 )
 
 
@@ -145,7 +145,7 @@ def test_a_query_loads_neither_torch_nor_prefect(store: Path) -> None:
     code = (
         "import atexit, sys\n"
         "atexit.register(lambda: print(*{name.split('.')[0] for name in sys.modules}, file=sys.stderr))\n"
-        f"sys.argv = ['ehps', 'query', {str(store)!r}, '@orientation']\n"
+        f"sys.argv = ['ehps', 'query', {str(store)!r}, '@reprojection']\n"
         "from pipelines.cli import main\n"
         "main()"
     )
