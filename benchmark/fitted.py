@@ -1,6 +1,6 @@
 """A space with everything that was fitted to data: what two summaries must share to be compared.
 
-    point       (raw numbers - centre) @ matrix.T: scales or principal components
+    point       (raw numbers - centre) @ matrix.T: scales or principal components; rounded to 2.4e-7
     kernel      k(x, y) = mean over widths s of exp(-|x - y|^2 / (2 s^2)), s = 1/2, 1 and 2 times the median distance of
                 two points of the pooled sample
     embedding   z(x) = (cos(Wx), sin(Wx)) / sqrt(number of rows of W), so that z(x) . z(y) estimates k(x, y) and |z| = 1
@@ -37,6 +37,9 @@ MAX_PAIRED_POINTS = 1000
 """The median distance is that of all pairs of so many points, spread evenly over the pooled sample."""
 
 SEED = 20240611
+GRID = 2.0**-22
+"""Points are multiples of this, 2.4e-7: sums of them are then exact, and the same in whatever order rows arrive."""
+
 _ROWS_IN_CACHE = 256
 _MIN_SHARE = 1e-9
 """Components with a smaller share of the variance are rounding errors."""
@@ -73,8 +76,8 @@ class Space:
         return f"{self.name}@{digest.hexdigest()[:12]}"
 
     def points(self, raw: npt.NDArray[Any]) -> Floats:
-        """Points (N, d) from raw numbers (N, r)."""
-        return np.asarray((raw - self.centre) @ self.matrix.T)
+        """Points (N, d) from raw numbers (N, r), rounded to multiples of GRID."""
+        return np.asarray(np.rint((raw - self.centre) @ self.matrix.T / GRID) * GRID)
 
     def embedded(self, points: Floats) -> npt.NDArray[np.float32]:
         """z of points (N, d): (N, 2F), whose mean over a source is its `Summary.embedding`.

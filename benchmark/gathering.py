@@ -1,15 +1,19 @@
 """How a summary grows: by blocks of rows, and by merging summaries of parts. Both give the same, in any order.
 
-Means and scatters are merged by the parallel formula of Chan, Golub & LeVeque (1979, "Updating formulae and a pairwise
-algorithm for computing sample variances"); embeddings and counts add up. The sample is that of the smallest hashes of
-(seed, key), bottom-k sampling: uniform, without replacement, and the same whatever the order, because it depends on the
-keys alone.
+Within a stream, sums are exact, so that no order of rows and no cut into batches changes a bit: points are multiples of
+2^-22 (`Space.points`), of which 8 million below 256 add up in double precision without rounding. So do the products of
+a coarse part (multiples of 2^-7) and the rest, of which scatters are made; embeddings are rounded to 2^-30. Larger
+numbers or more rows of one source are added with the usual rounding.
+
+Summaries are merged to about 1e-15: means and scatters by the parallel formula of Chan, Golub & LeVeque (1979,
+"Updating formulae and a pairwise algorithm for computing sample variances"); embeddings and counts add up. The sample
+is that of the smallest hashes of (seed, key), bottom-k sampling: uniform, without replacement, and the same whatever
+the order, because it depends on the keys alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any
 
@@ -22,7 +26,10 @@ from harmonize.errors import UsageError
 
 SEED = 0
 BLOCK_ROWS = 2048
-"""Rows are taken up so many at a time, wherever a stream is cut: sums are then made in the same order."""
+"""Rows are embedded so many at a time."""
+
+_COARSE = 2.0**-7
+_EMBEDDING_GRID = 2.0**-30
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -93,13 +100,17 @@ def merge(space: Space, first: Summary, second: Summary) -> Summary:
 
 
 class Gathering:
-    """The summary of one source in one space while its rows stream by. Memory: that of a summary and of one block."""
+    """The summary of one source in one space while its rows stream by. Memory: about that of a summary."""
 
     def __init__(self, space: Space) -> None:
-        self._space = space
-        self._sum = _moments(space, np.zeros((0, space.num_dimensions)), np.zeros(0, np.intp), 0)
-        self._waiting = _Rows(self._sum.sample, np.zeros(0, np.intp), [], np.zeros(0, np.uint64))
-        self._sample = np.zeros((0, space.num_dimensions))
+        size = space.num_dimensions
+        self._space, self._version = space, space.version
+        self._num = self._num_missing = 0
+        self._total = np.zeros(size)
+        self._products = np.zeros((3, size, size))
+        self._embedding = np.zeros(2 * len(space.frequencies))
+        self._cells = np.zeros(space.num_cells, np.int64)
+        self._sample = np.zeros((0, size))
         self._keys: list[str] = []
         self._hashes: Hashes = np.zeros(0, np.uint64)
 
@@ -109,84 +120,55 @@ class Gathering:
         Raises:
             UsageError: as for `summarise`.
         """
-        known = _known(self._space, raw, cells, keys, hashes)
-        self._sum = replace(self._sum, num_missing=self._sum.num_missing + len(keys) - len(known.keys))
-        rows = self._waiting.then(known)
-        start = 0
-        while len(rows.keys) - start >= BLOCK_ROWS:
-            self._take(rows.part(start, start + BLOCK_ROWS))
-            start += BLOCK_ROWS
-        rest = rows.part(start, len(rows.keys))
-        # A copy: a view would keep the whole batch in memory until the source's next one.
-        self._waiting = _Rows(rest.points.copy(), rest.cells.copy(), rest.keys, rest.hashes.copy())
+        raw, numbers = _checked(self._space, raw, cells, keys)
+        known = np.flatnonzero(np.isfinite(raw).all(axis=1) & np.isfinite(numbers))
+        points, hashes = self._space.points(raw[known]), hashes[known]
+        self._num += len(known)
+        self._num_missing += len(raw) - len(known)
+        self._total += points.sum(axis=0)
+        coarse = np.rint(points / _COARSE) * _COARSE
+        fine = points - coarse
+        self._products += [coarse.T @ coarse, coarse.T @ fine, fine.T @ fine]
+        for start in range(0, len(points), BLOCK_ROWS):
+            embedded = self._space.embedded(points[start : start + BLOCK_ROWS])
+            embedded /= np.float32(_EMBEDDING_GRID)
+            self._embedding += np.rint(embedded, out=embedded).sum(axis=0, dtype=np.float64)
+        if self._space.num_cells:
+            self._cells += np.bincount(numbers[known].astype(np.intp), minlength=self._space.num_cells)
+        self._choose(points, hashes, keys, known)
 
     def summary(self) -> Summary:
         """Of all rows so far."""
-        self._take(self._waiting)
-        self._waiting = self._waiting.part(0, 0)
-        return replace(self._sum, sample=self._sample, sample_keys=tuple(self._keys))
-
-    def _take(self, rows: _Rows) -> None:
-        self._sum = merge(self._space, self._sum, _moments(self._space, rows.points, rows.cells, 0))
-        limit = self._space.sample_limit
-        # Once the sample is full, hardly a row gets into it.
-        is_full = len(self._hashes) == limit
-        near = np.flatnonzero(rows.hashes <= self._hashes[-1]) if is_full else np.arange(len(rows.keys))
-        keys = [*self._keys, *(rows.keys[row] for row in near.tolist())]
-        hashes = np.concatenate([self._hashes, rows.hashes[near]])
-        chosen = smallest(hashes, keys, limit)
-        self._sample = np.concatenate([self._sample, rows.points[near]])[chosen]
-        self._keys, self._hashes = [keys[row] for row in chosen.tolist()], hashes[chosen]
-
-
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """points (N, d), cells (N,) with zeros where the space has none, keys, hashes (N,)."""
-
-    points: Floats
-    cells: npt.NDArray[np.intp]
-    keys: list[str]
-    hashes: Hashes
-
-    def part(self, start: int, stop: int) -> _Rows:
-        return _Rows(self.points[start:stop], self.cells[start:stop], self.keys[start:stop], self.hashes[start:stop])
-
-    def then(self, rows: _Rows) -> _Rows:
-        if not self.keys:
-            return rows
-        return _Rows(
-            np.concatenate([self.points, rows.points]),
-            np.concatenate([self.cells, rows.cells]),
-            [*self.keys, *rows.keys],
-            np.concatenate([self.hashes, rows.hashes]),
+        mean = self._total / max(self._num, 1)
+        coarse, mixed, fine = self._products
+        return Summary(
+            space=self._version,
+            num=self._num,
+            mean=mean,
+            scatter=coarse + (mixed + mixed.T) + fine - self._num * np.outer(mean, mean),
+            embedding=self._embedding * (_EMBEDDING_GRID / max(self._num, 1)),
+            cells=self._cells.copy(),
+            sample=self._sample,
+            sample_keys=tuple(self._keys),
+            num_missing=self._num_missing,
         )
 
-
-def _moments(space: Space, points: Floats, cells: npt.NDArray[np.intp], num_missing: int) -> Summary:
-    """A summary of points (N, d) without a sample."""
-    mean = points.mean(axis=0) if len(points) else np.zeros(space.num_dimensions)
-    apart = points - mean
-    embedding = space.embedded(points).sum(axis=0, dtype=np.float64) / max(len(points), 1)
-    return Summary(
-        space=space.version,
-        num=len(points),
-        mean=mean,
-        scatter=apart.T @ apart,
-        embedding=embedding,
-        cells=np.bincount(cells, minlength=space.num_cells).astype(np.int64) if space.num_cells else _NO_CELLS,
-        sample=np.zeros((0, space.num_dimensions)),
-        sample_keys=(),
-        num_missing=num_missing,
-    )
+    def _choose(self, points: Floats, hashes: Hashes, keys: Sequence[str], known: npt.NDArray[np.intp]) -> None:
+        """Take into the sample what has one of the smallest hashes so far: hardly a row, once it is full."""
+        limit = self._space.sample_limit
+        is_full = len(self._hashes) == limit
+        near = np.flatnonzero(hashes <= self._hashes[-1]) if is_full else np.arange(len(known))
+        names = [*self._keys, *(keys[row] for row in known[near].tolist())]
+        joined = np.concatenate([self._hashes, hashes[near]])
+        chosen = smallest(joined, names, limit)
+        self._sample = np.concatenate([self._sample, points[near]])[chosen]
+        self._keys, self._hashes = [names[row] for row in chosen.tolist()], joined[chosen]
 
 
-_NO_CELLS = np.zeros(0, np.int64)
-
-
-def _known(
-    space: Space, raw: npt.NDArray[Any], cells: npt.NDArray[Any] | None, keys: Sequence[str], hashes: Hashes
-) -> _Rows:
-    """The rows that have a value."""
+def _checked(
+    space: Space, raw: npt.NDArray[Any], cells: npt.NDArray[Any] | None, keys: Sequence[str]
+) -> tuple[Floats, Floats]:
+    """Raw numbers (N, r) and cells (N,), zeros where the space has none."""
     raw = np.asarray(raw, np.float64)
     if raw.ndim != 2 or raw.shape[1] != len(space.centre):
         raise UsageError(
@@ -201,5 +183,4 @@ def _known(
             f"{keys[int(outside[0])]}",
             fix="describe the store again",
         )
-    at = np.flatnonzero(np.isfinite(raw).all(axis=1) & np.isfinite(numbers))
-    return _Rows(space.points(raw[at]), numbers[at].astype(np.intp), [keys[row] for row in at.tolist()], hashes[at])
+    return raw, numbers

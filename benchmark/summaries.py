@@ -6,9 +6,9 @@
     save(summaries, Path("summaries.npz"))
 
 Spaces are fitted first (`fit_spaces`: one pass, for a pooled sample of each source's smallest key hashes); with fitted
-spaces given, summarising is one pass over each view. Memory: a batch of BATCH_ROWS rows, and for each source and space
-a summary (at most SAMPLE_LIMIT points, d x d and 2F numbers: 1.1 MB in 64 dimensions) with up to a block of rows that
-wait; it does not grow with the number of rows.
+spaces given, summarising is one pass over each view. The same rows give the same bytes in whatever order the catalog
+returns them. Memory: a batch of BATCH_ROWS rows, and for each source and space a summary, which is at most
+SAMPLE_LIMIT points, d x d and 2F numbers: 1.2 MB in 64 dimensions. It does not grow with the number of rows.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ def test_sliced_wasserstein_of_a_shift() -> None:
     assert sliced_wasserstein(a, b, LINE) == pytest.approx(0.75, abs=1e-12)
     shift = np.array([0.3, -1, 2])
     c, d = summary_of(SPACE, np.zeros((20, 3))), summary_of(SPACE, np.tile(shift, (20, 1)))
-    assert sliced_wasserstein(c, d, SPACE) == pytest.approx(np.abs(SPACE.directions @ shift).mean(), abs=1e-12)
+    assert sliced_wasserstein(c, d, SPACE) == pytest.approx(np.abs(SPACE.directions @ shift).mean(), abs=1e-6)
     assert sliced_wasserstein(c, d, SPACE) == pytest.approx(np.linalg.norm(shift) / 2, rel=0.15)  # E |t_1| on a sphere
 
 

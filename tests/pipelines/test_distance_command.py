@@ -107,8 +107,9 @@ def test_intervals_and_files(seen: Path, tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_what_no_source_covers_is_listed_and_shown(
-    seen: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    seen: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("pipelines.distance.MAX_TILES", 2)  # meshes take their time
     found = answer(capsys, seen, metric=["coverage"], uncovered=tmp_path / "none.png")
     assert found["uncovered"] == []
     assert not (tmp_path / "none.png").exists()
