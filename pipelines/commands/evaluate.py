@@ -1,0 +1,90 @@
+"""`ehps evaluate`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from pipelines.tables import Json
+
+Names = Annotated[list[str], Parameter(consume_multiple=True)]
+
+
+def evaluate(
+    store: Path,
+    predictions: Path,
+    /,
+    *,
+    benchmark: Names,
+    out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None,
+    csv: Path | None = None,
+    every: int | None = None,
+    bootstrap: int = 1000,
+    seed: int = 0,
+    device: str = "cpu",
+    body_models: str | None = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a model's predictions on the benchmarks that a store holds.
+
+    Predictions are SMPL-X parameters or vertices by sample key (docs/predictions.md says how they must lie in the
+    file). Every instance gets PVE, PA-PVE, MPJPE and PA-MPJPE of all, body, hands and face where it is labelled; the
+    table shows means with 95 % intervals over sequences, subjects or pictures, and `*` the metric that is compared.
+
+        ehps evaluate STORE predictions.parquet --benchmark egobody ehf -o results
+        ehps evaluate STORE predictions.npz --benchmark pw3d pw3d_smplx --csv table.csv
+
+    Parameters
+    ----------
+    store
+        Folder of the store with the evaluation splits.
+    predictions
+        File of predictions, .parquet or .npz, for all samples of the benchmarks and no others.
+    benchmark
+        agora, ubody, egobody, pw3d (14 joints, SMPLer-X), pw3d_smplx, ehf, arctic, dna_rendering_hires.
+    out
+        Folder to write to: <benchmark>.parquet with the errors of each instance, and summary.json.
+    csv
+        File to write: one line a benchmark and metric.
+    every
+        Take every n-th sample of the split instead of what the protocol says. A note says so.
+    bootstrap
+        Number of draws for the intervals; 0: none. Fewer than 5 sequences (subjects, pictures) have none.
+    seed
+        Seed of these draws.
+    device
+        Where errors are computed: cpu, cuda, cuda:1.
+    body_models
+        Folder of the SMPL-family files, or `standin`. Default: the stand-in for a store that was made with it, else
+        $EHPS_BODY_MODELS.
+    as_json
+        Print the summaries instead of a table.
+    """
+    from pipelines import evaluate as work
+    from pipelines.tables import show, show_json
+
+    found = work.evaluate_file(
+        store,
+        predictions,
+        benchmark,
+        every=every,
+        num_draws=bootstrap,
+        seed=seed,
+        device=device,
+        body_models=body_models,
+    )
+    if out is not None:
+        work.write(found, out)
+    if csv is not None:
+        work.write_csv(found, csv)
+    if as_json:
+        show_json(work.document(found))
+    else:
+        show(work.rows(found), as_json=False)
+        if line := work.mpe_line(found):
+            print(line)
+    for note in work.notes(found):
+        print(f"ehps: note: {note}", file=sys.stderr)

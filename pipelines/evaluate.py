@@ -1,0 +1,207 @@
+"""What `ehps evaluate` does: one file of predictions on several benchmarks, and the files and tables of the results."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from benchmark.evaluation import STANDIN_NOTE, Evaluation, Summary, evaluate
+from benchmark.predictions import Predictions, check_keys, open_predictions
+from benchmark.protocols import MPE_BENCHMARKS, MeanPrimaryError, Protocol, mean_primary_error, protocol
+from benchmark.truths import Chosen, choose
+from harmonize.bodies import BodyModels
+from harmonize.bodies.models import STANDIN
+from harmonize.errors import UsageError
+from harmonize.shards.read import Store, open_store
+from pipelines.progress import Meter
+
+SUMMARY = "summary.json"
+
+
+def evaluate_file(
+    store: Path,
+    path: Path,
+    names: Sequence[str],
+    *,
+    every: int | None,
+    num_draws: int,
+    seed: int,
+    device: str,
+    body_models: str | None,
+) -> dict[str, Evaluation]:
+    """The benchmarks' evaluations, in the order given; everything about keys is checked before a mesh is made.
+
+    Raises:
+        UsageError: no or unknown benchmarks, a negative number of draws, or as `benchmark.evaluation.evaluate`.
+        DataError, RawFileError, StoreError: as `benchmark.predictions` and `benchmark.evaluation.evaluate`.
+    """
+    protocols = [protocol(name) for name in dict.fromkeys(names)]
+    if not protocols:
+        raise UsageError("evaluate: expected a benchmark, found none", fix="--benchmark NAME ...")
+    if num_draws < 0:
+        raise UsageError(f"--bootstrap: expected 0 or more draws, found {num_draws}")
+    opened = open_store(store)
+    chosen = {one.name: choose(opened, one, every=every) for one in protocols}
+    predictions = open_predictions(path)
+    allowed = frozenset[str]().union(*(one.keys_of_split for one in chosen.values()))
+    wanted = frozenset[str]().union(*(one.wanted for one in chosen.values()))
+    check_keys(str(path), predictions.keys, wanted=wanted, allowed=allowed)
+    models = _models(opened, protocols, chosen, body_models)
+    return {
+        one.name: _evaluation(
+            store, one, predictions, models, chosen[one.name], every, num_draws, seed, device, allowed
+        )
+        for one in protocols
+    }
+
+
+def mpe(found: dict[str, Evaluation]) -> MeanPrimaryError | None:
+    """The mean primary error of what was evaluated; None where none of its benchmarks was."""
+    primary = {}
+    for name, one in found.items():
+        mean = one.summary.figure(one.summary.primary).mean_mm
+        if mean is not None:
+            primary[name] = mean
+    if not set(primary) & set(MPE_BENCHMARKS):
+        return None
+    return mean_primary_error(primary, allow_missing=True)
+
+
+def rows(found: dict[str, Evaluation]) -> list[dict[str, Any]]:
+    """One row a benchmark and metric, for a table; the primary metric is marked."""
+    return [
+        {
+            "benchmark": name,
+            "metric": f"{figure.metric}{'*' if figure.metric == one.summary.primary else ''}",
+            "mean mm": None if figure.mean_mm is None else round(figure.mean_mm, 2),
+            "95 % interval": _interval(figure.low_mm, figure.high_mm),
+            "instances": figure.num_instances,
+            "drawn": f"{figure.num_groups} {one.summary.protocol['unit']}s",
+        }
+        for name, one in found.items()
+        for figure in one.summary.figures
+    ]
+
+
+def document(found: dict[str, Evaluation]) -> dict[str, Any]:
+    """All summaries, and MPE, for programs."""
+    mean = mpe(found)
+    return {
+        "benchmarks": {name: one.summary.document() for name, one in found.items()},
+        "mpe": None if mean is None else asdict(mean),
+    }
+
+
+def notes(found: dict[str, Evaluation]) -> list[str]:
+    """What the numbers must be read with."""
+    lines = [STANDIN_NOTE] if any(one.summary.is_standin for one in found.values()) else []
+    lines += [f"{name}: {note}" for name, one in found.items() for note in one.summary.notes if note != STANDIN_NOTE]
+    mean = mpe(found)
+    if mean is not None and mean.missing:
+        lines.append(
+            f"no MPE: {', '.join(mean.missing)} not evaluated; it is the mean over {', '.join(MPE_BENCHMARKS)}"
+        )
+    return lines
+
+
+def mpe_line(found: dict[str, Evaluation]) -> str | None:
+    """MPE in words, None without all of its benchmarks."""
+    mean = mpe(found)
+    if mean is None or mean.missing:
+        return None
+    return f"MPE {mean.value_mm:.2f} mm, the mean primary error (*) of {', '.join(mean.benchmarks)}"
+
+
+def write(found: dict[str, Evaluation], folder: Path) -> list[Path]:
+    """`<benchmark>.parquet` with the errors of each instance, and `summary.json`; returns the files.
+
+    Raises:
+        UsageError: the folder cannot be written.
+    """
+    import pyarrow.parquet as pq
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = []
+        for name, one in found.items():
+            paths.append(folder / f"{name}.parquet")
+            pq.write_table(one.errors, paths[-1], compression="zstd")
+        paths.append(folder / SUMMARY)
+        paths[-1].write_text(json.dumps(document(found), indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be written: {error}", fix="-o another folder") from error
+    return paths
+
+
+def write_csv(found: dict[str, Evaluation], path: Path) -> None:
+    """One line a benchmark and metric.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    try:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(
+                ["benchmark", "metric", "is_primary", "mean_mm", "low_mm", "high_mm", "instances", "groups", "unit"]
+            )
+            for name, one in found.items():
+                writer.writerows(_csv_rows(name, one.summary))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {error}", fix="--csv another file") from error
+
+
+def _csv_rows(name: str, summary: Summary) -> list[list[Any]]:
+    return [
+        [
+            *(name, one.metric, one.metric == summary.primary, one.mean_mm, one.low_mm, one.high_mm),
+            *(one.num_instances, one.num_groups, summary.protocol["unit"]),
+        ]
+        for one in summary.figures
+    ]
+
+
+def _models(store: Store, protocols: Sequence[Protocol], chosen: dict[str, Chosen], spec: str | None) -> BodyModels:
+    """Those given, or the stand-in where the store was made with it."""
+    kinds = {chosen[one.name].is_standin for one in protocols}
+    if len(kinds) > 1:
+        raise UsageError(
+            f"{store.path}: expected benchmarks made with the same body models, found the stand-in and real ones",
+            fix="evaluate them one by one",
+        )
+    return BodyModels.open(STANDIN if kinds == {True} and spec is None else spec)
+
+
+def _evaluation(
+    store: Path,
+    of: Protocol,
+    predictions: Predictions,
+    models: BodyModels,
+    chosen: Chosen,
+    every: int | None,
+    num_draws: int,
+    seed: int,
+    device: str,
+    allowed: frozenset[str],
+) -> Evaluation:
+    with Meter(of.name, len(chosen.wanted), "people") as meter:
+        return evaluate(
+            store,
+            of,
+            predictions.batches(),
+            models,
+            device=device,
+            every=every,
+            num_draws=num_draws,
+            seed=seed,
+            also_allowed=allowed,
+            on_progress=meter.add,
+        )
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f"[{low:.2f}, {high:.2f}]"
