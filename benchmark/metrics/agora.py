@@ -79,7 +79,6 @@ def match_people(pred_px: Tensor, true_px: Tensor, is_valid: Tensor) -> Matching
                 break
             if ious[pred][true] < MIN_IOU:
                 num_far += 1
-                is_settled[true] |= not valid[true]
             elif not is_used[pred] and not is_settled[true]:
                 is_settled[true] = True
                 if valid[true]:

@@ -1,10 +1,10 @@
 """Batched metrics against numpy loops over samples, and single against double precision. Run by `make bench`.
 
 Two loops compute what one call of ours does, for every part. "lean" reads only what it needs: roots from the few
-vertices that have a weight, one alignment a part. "evaluator" regresses all 55 joints of the dense regressor anew for
-each root, as released evaluators do (SMPLer-X, data/humandata.py). Both ways are timed in turn on the same points; rates are medians. On the CPU
-both run on one thread and its own time is taken, which a busy machine changes least; on a GPU, where there is one, it
-is the time on the clock until the errors are back.
+vertices that have a weight, one alignment a part. "evaluator" regresses all 55 joints with the dense regressor anew for
+each root, as released evaluators do (SMPLer-X, data/humandata.py). Both ways are timed in turn on the same points;
+rates are medians. On the CPU both run on one thread and its own time is taken, which a busy machine changes least; on a
+GPU, where there is one, it is the time on the clock until the errors are back.
 """
 
 from __future__ import annotations

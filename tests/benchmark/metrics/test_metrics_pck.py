@@ -101,6 +101,11 @@ def test_points_within_a_share_of_the_length_are_right() -> None:
     np.testing.assert_equal(pck2d(pred, true, length, threshold=0.15, known=known).tolist(), [0.5, math.nan])
 
 
+def test_a_point_at_the_limit_is_right() -> None:
+    pred, true = torch.tensor([[[3.0, 4.0], [3.0, 4.1]]]), torch.zeros(1, 2, 2)
+    assert pck2d(pred, true, torch.tensor([40.0]), threshold=0.125).tolist() == [0.5]
+
+
 def test_the_area_of_2d_points_is_the_mean_of_shares() -> None:
     chance = np.random.default_rng(0)
     true, pred = (torch.tensor(chance.normal(size=(5, 30, 2)) * 20) for _ in range(2))
