@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmark.evaluation import STANDIN_NOTE, Evaluation, Summary, evaluate
+from benchmark.evaluation import STANDIN_NOTE, Evaluation, Figure, Summary, evaluate
 from benchmark.predictions import Predictions, check_keys, open_predictions
 from benchmark.protocols import MPE_BENCHMARKS, MeanPrimaryError, Protocol, mean_primary_error, protocol
 from benchmark.truths import Chosen, choose
@@ -20,6 +20,8 @@ from harmonize.shards.read import Store, open_store
 from pipelines.progress import Meter
 
 SUMMARY = "summary.json"
+SHOWN_PARTS = ("all", "body", "hands", "face")
+"""Columns of the table; left and right hand are in the files."""
 
 
 def evaluate_file(
@@ -60,11 +62,11 @@ def evaluate_file(
 
 
 def mpe(found: dict[str, Evaluation]) -> MeanPrimaryError | None:
-    """The mean primary error of what was evaluated; None where none of its benchmarks was."""
+    """The mean primary error of what was evaluated as the protocols say; None where none of its benchmarks was."""
     primary = {}
     for name, one in found.items():
         mean = one.summary.figure(one.summary.primary).mean_mm
-        if mean is not None:
+        if mean is not None and one.summary.is_as_stated:
             primary[name] = mean
     if not set(primary) & set(MPE_BENCHMARKS):
         return None
@@ -72,19 +74,21 @@ def mpe(found: dict[str, Evaluation]) -> MeanPrimaryError | None:
 
 
 def rows(found: dict[str, Evaluation]) -> list[dict[str, Any]]:
-    """One row a benchmark and metric, for a table; the primary metric is marked."""
-    return [
-        {
-            "benchmark": name,
-            "metric": f"{figure.metric}{'*' if figure.metric == one.summary.primary else ''}",
-            "mean mm": None if figure.mean_mm is None else round(figure.mean_mm, 2),
-            "95 % interval": _interval(figure.low_mm, figure.high_mm),
-            "instances": figure.num_instances,
-            "drawn": f"{figure.num_groups} {one.summary.protocol['unit']}s",
-        }
-        for name, one in found.items()
-        for figure in one.summary.figures
-    ]
+    """One row a benchmark and kind of error, means and intervals of the parts side by side; the primary is marked."""
+    table = []
+    for name, one in found.items():
+        by_metric = {figure.metric: figure for figure in one.summary.figures}
+        for kind in dict.fromkeys(metric.rpartition("_")[0] for metric in by_metric if metric.endswith("_body")):
+            row: dict[str, Any] = {"benchmark": name, "mm": kind}
+            for part in SHOWN_PARTS:
+                figure = by_metric.get(f"{kind}_{part}")
+                row[part] = "" if figure is None else _text(figure, is_primary=figure.metric == one.summary.primary)
+            counted = by_metric[one.summary.primary]
+            unit = one.summary.protocol["unit"]
+            row["instances"] = counted.num_instances
+            row["drawn"] = f"{counted.num_groups} {unit}{'' if counted.num_groups == 1 else 's'}"
+            table.append(row)
+    return table
 
 
 def document(found: dict[str, Evaluation]) -> dict[str, Any]:
@@ -102,9 +106,8 @@ def notes(found: dict[str, Evaluation]) -> list[str]:
     lines += [f"{name}: {note}" for name, one in found.items() for note in one.summary.notes if note != STANDIN_NOTE]
     mean = mpe(found)
     if mean is not None and mean.missing:
-        lines.append(
-            f"no MPE: {', '.join(mean.missing)} not evaluated; it is the mean over {', '.join(MPE_BENCHMARKS)}"
-        )
+        lacking, five = ", ".join(mean.missing), ", ".join(MPE_BENCHMARKS)
+        lines.append(f"no MPE, which is the mean over {five}: {lacking} not evaluated as the protocol says")
     return lines
 
 
@@ -203,5 +206,8 @@ def _evaluation(
         )
 
 
-def _interval(low: float | None, high: float | None) -> str:
-    return "" if low is None or high is None else f"[{low:.2f}, {high:.2f}]"
+def _text(figure: Figure, *, is_primary: bool) -> str:
+    if figure.mean_mm is None:
+        return ""
+    interval = "" if figure.low_mm is None else f" [{figure.low_mm:.1f}, {figure.high_mm:.1f}]"
+    return f"{figure.mean_mm:.2f}{'*' if is_primary else ''}{interval}"
