@@ -70,6 +70,37 @@ def allowed_samples(store: Path, pool: Pool, where: str) -> dict[str, tuple[str,
     return {name: tuple(keys) for name, keys in found.items()}
 
 
+def leak_free(
+    store: Path, constraints: Constraints, benchmarks: Sequence[str], where: str | None, *, drops_leaks: bool
+) -> tuple[str | None, tuple[str, ...]]:
+    """The condition under which no sample that may be drawn leaks evaluation data, and what to say of leakage.
+
+    benchmarks: none means those whose evaluation split the store holds. where: the condition so far, whose keys
+    `constraints.samples` are. drops_leaks: whether samples that leak are left out, by their keys, or refused.
+
+    Raises:
+        UsageError: something leaks and is not to be left out; a benchmark is unknown, or its split not in the store.
+    """
+    from benchmark.constraints import candidates
+    from benchmark.leakage import held_benchmarks, leaking_keys, leaks, refuse
+
+    pool, _ = candidates(training_pool(store), constraints)
+    with catalog.open(store) as con:
+        judged = tuple(benchmarks) or held_benchmarks(con)
+        found = leaks(con, pool, judged, samples=constraints.samples)
+    if not judged:
+        return where, ("leakage was not looked for: the store holds no evaluation split of a benchmark",)
+    if not drops_leaks:
+        refuse(found)
+    notes = tuple(f"{'left out: ' if leak.is_refused else ''}{leak}" for leak in found)
+    keys = leaking_keys(found)
+    if not keys:
+        return where, notes
+    quoted = ", ".join("'" + key.replace("'", "''") + "'" for key in keys)
+    without = f"key NOT IN ({quoted})"
+    return (without if where is None else f"({where}\n) AND {without}"), notes
+
+
 def problem_of(
     store: Path,
     budget: Budget,

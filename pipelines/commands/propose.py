@@ -53,6 +53,7 @@ def propose(
     licence: Names = None,
     exclude: Names = None,
     where: str | None = None,
+    drop_leaks: Annotated[bool, Parameter(negative="")] = False,
     seed: int = 0,
     tau: float | None = None,
     lengths: Names = None,
@@ -117,6 +118,9 @@ def propose(
         Datasets to leave out.
     where
         Only samples that meet this condition in SQL, over the view `samples` of `ehps query`.
+    drop_leaks
+        Leave out the samples that share pictures, recordings or subjects with what the benchmarks (--for) evaluate on.
+        Without, a mixture that could draw any of them is refused.
     seed
         Seed of the draws, and of methods that choose at random.
     tau
@@ -159,10 +163,12 @@ def propose(
     if compare is not None:
         _compare(compare, plot, as_json=as_json)
         return
+    from dataclasses import replace
+
     from catalogs.selection import Budget
     from harmonize.errors import UsageError
     from pipelines import proposing
-    from pipelines.mixture import problem_of
+    from pipelines.mixture import leak_free, problem_of
 
     missing = [
         name
@@ -180,6 +186,9 @@ def propose(
     }
     proposing.check_options(method, options)
     constraints = _constraints(store, min_share, max_share, synthetic, licence, exclude, where)
+    allowed, notes = leak_free(store, constraints, benchmarks or (), where, drops_leaks=drop_leaks)
+    if allowed != where:
+        constraints = _constraints(store, min_share, max_share, synthetic, licence, exclude, allowed)
     problem = problem_of(
         store,
         Budget(draws_per_epoch=budget, repeat_cap=repeat_cap, seed=seed),
@@ -187,10 +196,15 @@ def propose(
         benchmarks=benchmarks or (),
         spaces=space,
         with_summaries=method in proposing.LOOK_AT_SUMMARIES,
-        where=where,
+        where=allowed,
         seed=seed,
     )
     selection = _propose(store, method, problem, options, benchmarks or [])
+    selection = replace(
+        selection,
+        parameters={**selection.parameters, "drop_leaks": drop_leaks},
+        reasons=(*selection.reasons, *notes),
+    )
     selection.save(out)
     _show(selection, as_json=as_json)
 
