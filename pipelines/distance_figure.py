@@ -9,6 +9,7 @@ import numpy as np
 
 from benchmark.distances import METRICS
 from benchmark.distances.table import Cell
+from harmonize.errors import UsageError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,10 +26,16 @@ _MAX_TITLE = 28
 
 def heat_maps(cells: Sequence[Cell], *, dpi: int = 200) -> Figure:
     """One figure. Sources are ordered by their mean over the targets, the nearest first; a dash is an empty cell, a
-    star an in-domain one."""
+    star an in-domain one. Panels without any value are left out.
+
+    Raises:
+        UsageError: no cell has a value.
+    """
     from catalogs.atlas.style import Size, new_figure
 
-    panels = list(dict.fromkeys((cell.space, cell.metric) for cell in cells))
+    panels = list(dict.fromkeys((cell.space, cell.metric) for cell in cells if cell.value is not None))
+    if not panels:
+        raise UsageError("--plot: no cell has a value", fix="choose metrics that need fewer instances, or ingest more")
     num_targets = len({cell.target for cell in cells})
     num_sources = len({cell.source for cell in cells})
     across = min(PANELS_IN_A_ROW, len(panels))

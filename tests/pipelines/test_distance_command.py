@@ -144,6 +144,11 @@ def test_what_cannot_be_done_is_refused(seen: Path, options: dict[str, Any], pro
         distance(seen, **options)
 
 
+def test_a_heat_map_of_nothing_is_refused(seen: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no cell has a value"):
+        distance(seen, to=["ehf"], metric=["coverage"], plot=tmp_path / "d.png")
+
+
 def test_pictures_need_a_store(seen: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     distance(seen, metric=["coverage"], save=tmp_path / "s.npz")
     with pytest.raises(UsageError, match="--uncovered: expected a store"):
