@@ -8,14 +8,18 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from small_store import person, write_shard
 
+from benchmark.leakage import guard, leaks
 from catalogs import store as catalog
-from catalogs.selection import Selection
+from catalogs.selection import Pool, Selection
+from harmonize.errors import UsageError
 from harmonize.record import Instance
 from pipelines import cli
+from pipelines.mixture import training_pool
 
 Ran = tuple[int, str, str]
 SHARED = "recording_20211004_S19_S06_01"
@@ -135,3 +139,36 @@ def test_a_benchmark_that_the_store_lacks_cannot_be_guarded(run: Callable[[str],
     assert code == 1
     assert "no samples of pw3d/test" in errors
     assert "ehps ingest pw3d --split test" in errors
+
+
+def test_readers_name_recordings_so_that_both_views_of_a_session_meet(
+    miniature: Callable[[str], tuple[Path, Any]], tmp_path: Path
+) -> None:
+    """EgoSet and MVSet through their readers: the training splits may be chosen for EgoBody, MVSet's test may not."""
+    from harmonize.readers import splits_of
+    from harmonize.shards.plan import IngestJob
+    from pipelines.ingest import ingest
+
+    jobs = [
+        IngestJob(reader=name, root=miniature(name)[0], split=split, store=tmp_path, body_models="standin")
+        for name in ("egobody_egoset", "egobody_mvset")
+        for split in splits_of(name)
+    ]
+    ingest(jobs, runner="inline", num_workers=1)
+    with catalog.open(tmp_path) as con:
+        found = guard(con, training_pool(tmp_path), ["egobody"])
+        assert {leak.source for leak in found} == {"egobody_egoset/train", "egobody_mvset/train"}
+        assert {leak.kind for leak in found} == {"in-domain"}
+        every = catalog.pool(con, splits=["train", "val", "test"])
+        other = Pool(
+            sources=tuple(source for source in every.sources if source.dataset == "egobody_mvset"), shards=every.shards
+        )
+        refused = {leak.source: leak for leak in leaks(con, other, ["egobody"]) if leak.kind == "recording"}
+        assert set(refused) == {"egobody_mvset/test"}
+        of_test = "FROM instances WHERE split = 'test' AND dataset = $dataset"
+        names = catalog.query(con, f"SELECT DISTINCT sequence {of_test}", {"dataset": "egobody_egoset"})
+        assert refused["egobody_mvset/test"].what == ", ".join(sorted(row[0] for row in names.rows))
+        num = catalog.query(con, f"SELECT count(*) {of_test}", {"dataset": "egobody_mvset"})
+        assert refused["egobody_mvset/test"].num_samples == num.rows[0][0]
+        with pytest.raises(UsageError, match="egobody_mvset/test for egobody"):
+            guard(con, other, ["egobody"])
