@@ -6,6 +6,7 @@ checked before anything is read, and rows are read a few at a time. Every error 
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -208,7 +209,26 @@ def _open_npz(path: Path) -> tuple[list[str], tuple[str, ...]]:
             raise RawFileError(
                 f"{path}: {name}: expected float32 or float64 {(shape[0], *wanted)} (or flat), found {kind}{of}"
             )
-    return [str(key) for key in load_npz(path, [KEY], max_bytes=MAX_KEY_BYTES)[KEY]], columns
+        if _is_fortran(path, name):
+            raise RawFileError(
+                f"{path}: {name}: expected C order, in which a row lies together, found Fortran order",
+                fix="numpy.ascontiguousarray before saving",
+            )
+    return [str(key) for key in _npz_keys(path)], columns
+
+
+def _npz_keys(path: Path) -> npt.NDArray[Any]:
+    """The keys alone: the limit of `load_npz` is on the whole file, that of the keys is checked from their header."""
+    return load_npz(path, [KEY], max_bytes=MAX_FILE_BYTES)[KEY]
+
+
+def _is_fortran(path: Path, name: str) -> bool:
+    """Whether an array, whose header has been checked, lies in Fortran order: it could only be read as a whole."""
+    with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        _, is_fortran, _ = read(file)
+        return bool(is_fortran)
 
 
 def _npz_arrays(path: Path, columns: Sequence[str]) -> Iterator[dict[str, Floats]]:
@@ -223,8 +243,6 @@ def _npz_arrays(path: Path, columns: Sequence[str]) -> Iterator[dict[str, Floats
         for name in columns
     ]
     for some in zip(*blocks, strict=True):
-        if len({len(block) for block in some}) > 1:
-            raise RawFileError(f"{path}: expected arrays in C order", fix="numpy.ascontiguousarray before saving")
         yield {name: block.reshape(len(block), *_SHAPES[name]) for name, block in zip(columns, some, strict=True)}
 
 

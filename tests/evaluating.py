@@ -20,8 +20,11 @@ def labelled(dataset: str, split: str, number: int, *, sequence: str = "s", **fl
     one = person(dataset, split, number)
     rng = np.random.default_rng(number)
     names = ("has_betas", "has_left_hand", "has_right_hand", "has_jaw", "has_expression")
-    hands = {f"{side}_hand_pose_aa": rng.normal(0, 0.2, (15, 3)).astype(np.float32) for side in ("left", "right")}
-    body = replace(one.body, **dict.fromkeys(names, True) | flags, **hands)
+    changes: dict[str, Any] = {
+        f"{side}_hand_pose_aa": rng.normal(0, 0.2, (15, 3)).astype(np.float32) for side in ("left", "right")
+    }
+    changes |= dict.fromkeys(names, True) | flags
+    body = replace(one.body, **changes)
     return replace(one, body=body, provenance=replace(one.provenance, sequence=sequence, image_path=f"{number}.jpg"))
 
 

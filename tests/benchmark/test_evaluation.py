@@ -165,7 +165,7 @@ def test_only_what_is_in_the_picture_counts_for_ubody(tmp_path: Path, standin: B
     path = write_store(tmp_path, [one])
     mesh = np.asarray(meshes([one], standin), np.float64)
     pixels = mesh[0, :, :2] / mesh[0, :, 2:] * 300 + [80, 100]
-    inside = ((pixels > 0) & (pixels < [160, 200])).all(1)
+    inside = np.asarray(((pixels > 0) & (pixels < [160, 200])).all(1))
     assert 0.05 < inside.mean() < 0.95
     regressor = standin.get("smplx", "neutral").regressor.numpy()[0]
     outside = np.flatnonzero(~inside & (regressor == 0))

@@ -126,6 +126,13 @@ def test_an_npz_with_arrays_of_different_lengths_is_refused(tmp_path: Path) -> N
     assert "betas: expected" in refused(tmp_path, "npz", ["a", "b", "c"], arrays)
 
 
+def test_fortran_order_is_refused(tmp_path: Path) -> None:
+    arrays = made(BATCH_ROWS + 1)
+    arrays["betas"] = np.asfortranarray(arrays["betas"])
+    keys = [f"k{number}" for number in range(BATCH_ROWS + 1)]
+    assert "betas: expected C order" in refused(tmp_path, "npz", keys, arrays)
+
+
 class Evil:
     def __reduce__(self) -> Any:
         return os.mkdir, ("evil-was-here",)

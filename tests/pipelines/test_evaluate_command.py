@@ -96,7 +96,8 @@ def test_errors_join_the_attributes_of_the_samples(
         ).fetchall()
     assert [(late, num) for late, num, _ in rows] == [(False, 3), (True, 3)]
     assert rows[1][2] > 2 * rows[0][2] > 0
-    assert duckdb.sql(f"SELECT count(*) FROM '{out}/ehf.parquet' WHERE is_valid").fetchall() == [(NUM_EHF,)]
+    counted = duckdb.execute(f"SELECT count(*) FROM '{out}/ehf.parquet' WHERE is_valid").fetchall()
+    assert counted == [(NUM_EHF,)]
 
 
 def _standin() -> Any:
