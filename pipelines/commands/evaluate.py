@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from pipelines.tables import Json
 
-Names = Annotated[list[str], Parameter(consume_multiple=True)]
+Names = Annotated[list[str], Parameter(consume_multiple=True, negative="")]
 
 
 def evaluate(
@@ -46,7 +46,7 @@ def evaluate(
     benchmark
         agora, ubody, egobody, pw3d (14 joints, SMPLer-X), pw3d_smplx, ehf, arctic, dna_rendering_hires.
     out
-        Folder to write to: <benchmark>.parquet with the errors of each instance, and summary.json.
+        Folder to write to: BENCHMARK.parquet with the errors of each instance, and summary.json.
     csv
         File to write: one line a benchmark and metric.
     every
