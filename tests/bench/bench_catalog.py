@@ -40,12 +40,7 @@ not affected, what reads all keys is then measured without them."""
 
 QUESTIONS = {
     "orientation": "SELECT dataset, cell, count(*) FROM orientation WHERE cell IS NOT NULL GROUP BY ALL",
-    "flexion": """
-        SELECT dataset, joint, least(floor(deg / 10), 17) AS bin, count(*) FROM (
-            SELECT dataset, unnest(['knee', 'knee', 'elbow', 'elbow']) AS joint,
-                   unnest([left_knee_flexion_deg, right_knee_flexion_deg,
-                           left_elbow_flexion_deg, right_elbow_flexion_deg]) AS deg FROM pose)
-        WHERE deg IS NOT NULL GROUP BY ALL""",
+    "flexion": f"SELECT dataset, joint, bin, num_joints FROM ({catalog.named_query('flexion').rstrip().rstrip(';')})",
     "betas": """
         SELECT dataset, count(*), avg(shape_betas_norm), stddev_pop(shape_betas_norm)
         FROM samples WHERE body_has_body AND shape_betas_norm IS NOT NULL GROUP BY dataset""",
