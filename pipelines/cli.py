@@ -21,6 +21,7 @@ from pipelines.commands.datasets import datasets
 from pipelines.commands.demo import demo
 from pipelines.commands.describe import describe
 from pipelines.commands.distance import distance
+from pipelines.commands.evaluate import evaluate
 from pipelines.commands.export import export
 from pipelines.commands.ingest import ingest
 from pipelines.commands.miniatures import miniatures
@@ -48,7 +49,7 @@ COMMANDS = (
     *(ingest, verify, report, export),
     *(describe, catalog, query, view, compare, plot, atlas),
     *(rank, scaling, distance, propose),
-    train,
+    *(train, evaluate),
 )
 for command in COMMANDS:
     app.command(command)
