@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from ctypes import Array, c_longlong
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Generic, NoReturn, Self, TypeVar
 
@@ -51,8 +54,12 @@ class Workers(Generic[Item, Result]):
         self._counts = context.RawArray(c_longlong, len(items))
         for name in THREAD_SETTINGS:
             os.environ.setdefault(name, "1")  # numeric libraries read them when a worker first loads them
+        # Through a file: more than the pipe holds would block the parent for ever if a worker died while it starts.
+        self._work = tempfile.NamedTemporaryFile(prefix="ehps-work-")  # noqa: SIM115 (closed in __exit__)
+        pickle.dump((function, tuple(items)), self._work)
+        self._work.flush()
         self._pool = ProcessPoolExecutor(
-            num_workers, mp_context=context, initializer=_start, initargs=(function, tuple(items), self._counts)
+            num_workers, mp_context=context, initializer=_start, initargs=(self._work.name, self._counts)
         )
 
     def run(self, i: int) -> Result:
@@ -91,10 +98,13 @@ class Workers(Generic[Item, Result]):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Let the workers end; at once if there was an exception."""
-        if error is None:
-            self._pool.shutdown()
-        else:
-            self._stop()
+        try:
+            if error is None:
+                self._pool.shutdown()
+            else:
+                self._stop()
+        finally:
+            self._work.close()
 
     def _stop(self) -> None:
         """End all workers now; each removes the half-written files of the item it is at."""
@@ -134,9 +144,10 @@ _items: Sequence[Any]
 _counts: Array[c_longlong]
 
 
-def _start(function: Callable[[Any, Callable[[int], None]], Any], items: Sequence[Any], counts: Any) -> None:
+def _start(work: str, counts: Any) -> None:
     global _function, _items, _counts
-    _function, _items, _counts = function, items, counts
+    _function, _items = pickle.loads(Path(work).read_bytes())
+    _counts = counts
     signal.signal(signal.SIGTERM, _leave)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

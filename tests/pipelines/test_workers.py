@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import signal
 import subprocess
@@ -146,3 +147,20 @@ def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
 
 def test_num_cores_is_what_this_process_may_use() -> None:
     assert 1 <= num_cores() <= (os.cpu_count() or 1)
+
+
+def test_a_worker_that_dies_while_it_starts_does_not_hold_its_parent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dies.py").write_text(
+        "import multiprocessing, os\n"
+        "if multiprocessing.parent_process() is not None:\n"
+        "    os._exit(1)\n"
+        "def never(item, count):\n"
+        "    return item\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    never = importlib.import_module("dies").never
+    much = bytes(4 << 20)  # far more than a pipe holds
+    with pytest.raises(InterruptedRunError, match="ended before"), Workers(never, [much], 1) as workers:
+        workers.run(0)
