@@ -11,6 +11,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 OUT    ?= demo
 TESTS  ?= tests
+JOBS   ?= 2
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -34,8 +35,8 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP) ## The whole path on made-up people, in under three minutes; results in OUT (default: demo)
 	$(BIN)/ehps demo --out $(OUT)
 
-test: $(STAMP) ## Run the tests (TESTS=path for some of them)
-	$(BIN)/python -m pytest $(TESTS)
+test: $(STAMP) ## Run the tests in JOBS processes (default 2; TESTS=path for some of them)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(TESTS)
 
 test-slow: $(STAMP) ## Run the tests marked slow, which `make test` leaves out
 	$(BIN)/python -m pytest -m slow $(TESTS)
