@@ -11,7 +11,7 @@ from typing import NamedTuple
 from catalogs.stamps import ATTRIBUTES, OnDisk, Stamp
 from harmonize.errors import StoreError
 from harmonize.shards.manifest import canonical, check_layout, digest, read_manifest
-from harmonize.shards.names import INDEX, MANIFEST, TAR, shard_name
+from harmonize.shards.names import INDEX, MANIFEST, TAR
 
 
 class FamilyFacts(NamedTuple):
@@ -71,7 +71,7 @@ def read_facts(store: Path, shard: str, on_disk: OnDisk) -> ShardFacts:
     path = store / on_disk.folder / f"{shard}{MANIFEST}"
     manifest = read_manifest(path)
     check_layout(manifest, path)
-    stated = shard_name(manifest.dataset, manifest.split, manifest.shard)
+    stated = manifest.name
     if stated != shard:
         raise StoreError(
             f"{path}: expected the manifest of this shard, found that of {stated}",

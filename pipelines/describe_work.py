@@ -14,7 +14,6 @@ from catalogs.attributes import engine, pose_basis, pose_space, scene_prototypes
 from catalogs.attributes.engine import FamilyWork, ShardJob
 from catalogs.attributes.family import Family, Scope
 from harmonize.errors import EhpsError, UsageError
-from harmonize.shards.names import shard_name
 from pipelines.progress import Meter
 from pipelines.workers import Workers
 
@@ -189,7 +188,7 @@ def _fit_anew(
     if is_refit and family.name == pose_space.FAMILY.name:
         pose_basis.refit(store)
     elif family.name.startswith(SCENES):
-        shards = {shard_name(one.dataset, one.split, one.shard): folder for folder, one in engine.shards_of(store)}
+        shards = {one.name: folder for folder, one in engine.shards_of(store)}
         scope = Scope(store=store, body_models=body_models, shards=shards)
         (features,) = (known[name] for name in family.follows)
         if prototypes is not None:

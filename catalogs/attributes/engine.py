@@ -23,7 +23,7 @@ from catalogs.attributes.people import people_digest, split_people
 from harmonize.errors import StoreError, UsageError
 from harmonize.shards.index import INDEX_SCHEMA, read_table
 from harmonize.shards.manifest import Manifest
-from harmonize.shards.names import INDEX, TAR, shard_name, split_dir
+from harmonize.shards.names import INDEX, TAR, split_dir
 from harmonize.shards.read import open_store
 
 _PICTURE = ["picture_extension", "picture_offset", "picture_size"]
@@ -108,7 +108,7 @@ def plan(store: Path, family: Family, body_models: str | None = None) -> FamilyW
     scope = Scope(
         store=Path(store),
         body_models="standin" if is_standin and body_models is None else body_models,
-        shards={_name(manifest): folder for folder, manifest in shards},
+        shards={manifest.name: folder for folder, manifest in shards},
     )
     prepared = family.prepare(scope)
     code = code_sha256(family.compute, family.prepare)
@@ -120,9 +120,9 @@ def plan(store: Path, family: Family, body_models: str | None = None) -> FamilyW
     num_current = 0
     for folder, manifests in splits.items():
         files.remove_leftovers(files.folder_of(folder, family.name))
-        everyone = split_people(folder, [_name(one) for one in manifests]) if family.reads_people else None
+        everyone = split_people(folder, [one.name for one in manifests]) if family.reads_people else None
         for manifest in manifests:
-            shard = _name(manifest)
+            shard = manifest.name
             people = None if everyone is None else everyone.beside(shard)
             inputs = _inputs(family, folder, manifest, people)
             if inputs is None:
@@ -232,12 +232,8 @@ def _inputs(family: Family, folder: Path, manifest: Manifest, people: Any) -> di
     if people is not None:
         inputs["people"] = people_digest(people)
     for name in family.follows:
-        followed = files.read_manifest(files.folder_of(folder, name), _name(manifest))
+        followed = files.read_manifest(files.folder_of(folder, name), manifest.name)
         if followed is None:
             return None
         inputs[f"attributes/{name}"] = followed.sha256
     return inputs
-
-
-def _name(manifest: Manifest) -> str:
-    return shard_name(manifest.dataset, manifest.split, manifest.shard)

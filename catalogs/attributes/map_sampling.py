@@ -24,7 +24,7 @@ from catalogs.attributes.reading import FEATURES, coverage, index_inputs, parts
 from harmonize.errors import UsageError
 from harmonize.geometry.rotations import aa_to_rotmat
 from harmonize.shards.index import INDEX_SCHEMA, read_table
-from harmonize.shards.names import INDEX, shard_name
+from harmonize.shards.names import INDEX
 
 Vectors = npt.NDArray[Any]
 ORIENTATION, SKELETON = "orientation", "skeleton"
@@ -115,7 +115,7 @@ def choose(source: Source, per_dataset: int, seed: int) -> MapSample:
 def _orientations(store: Path) -> Iterator[tuple[Any, Vectors]]:
     columns = [*IDENTITY, "body_global_orient_aa", "body_has_body"]
     for folder, manifest in engine.shards_of(store):
-        shard = shard_name(manifest.dataset, manifest.split, manifest.shard)
+        shard = manifest.name
         table = read_table(folder / f"{shard}{INDEX}", INDEX_SCHEMA, columns)
         rotmats = aa_to_rotmat(to_numpy(table.column("body_global_orient_aa"), None)).reshape(-1, 9)
         has_body = np.asarray(table.column("body_has_body"))

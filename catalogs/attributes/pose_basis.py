@@ -29,7 +29,7 @@ from catalogs.attributes.family import Scope, to_numpy
 from catalogs.attributes.pose_clusters import k_means
 from harmonize.errors import StoreError, UsageError
 from harmonize.shards.manifest import canonical
-from harmonize.shards.names import parse_shard_name, shard_name
+from harmonize.shards.names import parse_shard_name
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -154,10 +154,7 @@ def refit(store: Path) -> str | None:
     scope = Scope(
         store=Path(store),
         body_models=None,
-        shards={
-            shard_name(manifest.dataset, manifest.split, manifest.shard): folder
-            for folder, manifest in shards_of(Path(store))
-        },
+        shards={manifest.name: folder for folder, manifest in shards_of(Path(store))},
     )
     found = fit(scope)
     return None if found is None else found[1]

@@ -22,7 +22,7 @@ from catalogs.attributes.family import IDENTITY
 from harmonize.errors import StoreError, UsageError
 from harmonize.shards.index import INDEX_SCHEMA, read_table
 from harmonize.shards.manifest import Manifest, canonical
-from harmonize.shards.names import INDEX, TAR, shard_name
+from harmonize.shards.names import INDEX, TAR
 
 FEATURES = "features_"
 """How the names of families of image features begin."""
@@ -159,7 +159,7 @@ def read_index(store: Path, columns: Sequence[str]) -> Any:
     wanted = list(dict.fromkeys([*IDENTITY, *columns]))
     tables = []
     for folder, manifest in engine.shards_of(store):
-        shard = shard_name(manifest.dataset, manifest.split, manifest.shard)
+        shard = manifest.name
         tables.append(_with_shard(read_table(folder / f"{shard}{INDEX}", INDEX_SCHEMA, wanted), shard))
     return pa.concat_tables(tables)
 
@@ -170,10 +170,7 @@ def index_inputs(store: Path) -> dict[str, str]:
     Raises:
         UsageError, StoreError: see `engine.shards_of`.
     """
-    return {
-        f"index/{shard_name(manifest.dataset, manifest.split, manifest.shard)}": manifest.files[INDEX].sha256
-        for _, manifest in engine.shards_of(store)
-    }
+    return {f"index/{manifest.name}": manifest.files[INDEX].sha256 for _, manifest in engine.shards_of(store)}
 
 
 def _with_shard(table: Any, shard: str) -> Any:
@@ -182,7 +179,7 @@ def _with_shard(table: Any, shard: str) -> Any:
 
 
 def _shard(folder: Path, manifest: Manifest, family: str) -> FamilyShard:
-    shard = shard_name(manifest.dataset, manifest.split, manifest.shard)
+    shard = manifest.name
     place = files.folder_of(folder, family)
     found = _manifest(place, shard)
     state: State = "missing"

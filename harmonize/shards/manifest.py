@@ -16,7 +16,7 @@ from typing import Any, get_type_hints
 
 from harmonize.errors import StoreError
 from harmonize.layout import LAYOUT_HASH, LAYOUT_VERSION
-from harmonize.shards.names import INDEX, REJECTS, TAR
+from harmonize.shards.names import INDEX, REJECTS, TAR, shard_name
 
 FORMAT_VERSION = 1
 MAX_MANIFEST_BYTES = 256 << 20
@@ -68,6 +68,11 @@ class Manifest:
     num_source_pictures: int
     source_pictures_sha256: str
     files: Mapping[str, FileEntry]
+
+    @property
+    def name(self) -> str:
+        """What the four files of the shard share."""
+        return shard_name(self.dataset, self.split, self.shard)
 
     @property
     def is_standin(self) -> bool:

@@ -13,7 +13,7 @@ from harmonize.layout import decode
 from harmonize.record import Instance
 from harmonize.shards.index import INDEX_SCHEMA, PLACE_COLUMNS, places_of, read_table
 from harmonize.shards.manifest import Manifest, check_layout, read_manifest
-from harmonize.shards.names import INDEX, MANIFEST, TAR, scatter, shard_name, split_dir, split_file_name
+from harmonize.shards.names import INDEX, MANIFEST, TAR, scatter, split_dir, split_file_name
 from harmonize.shards.spool import from_npy
 from harmonize.shards.tars import Member, differences
 
@@ -79,14 +79,14 @@ class Store:
         yield from others
 
     def _places_in(self, manifest: Manifest) -> dict[str, _Place]:
-        name = shard_name(manifest.dataset, manifest.split, manifest.shard)
+        name = manifest.name
         if name not in self._places:
             table = read_table(self._file(manifest, INDEX), INDEX_SCHEMA, PLACE_COLUMNS)
             self._places[name] = {key: _Place(offset, size, members) for key, offset, size, members in places_of(table)}
         return self._places[name]
 
     def _file(self, manifest: Manifest, suffix: str) -> Path:
-        name = shard_name(manifest.dataset, manifest.split, manifest.shard)
+        name = manifest.name
         return split_dir(self.path, manifest.dataset, manifest.split) / f"{name}{suffix}"
 
     def _read(self, key: str, place: _Place, tar: Path) -> Sample:

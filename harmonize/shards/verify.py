@@ -152,7 +152,7 @@ def _open_shard(store: Path, path: Path, suffixes: set[str]) -> tuple[Shard | No
         check_layout(manifest, file)
     except StoreError as error:
         return None, [*problems, finding(MANIFEST, str(error).replace(f"{store}/", ""))]
-    stated = shard_name(manifest.dataset, manifest.split, manifest.shard)
+    stated = manifest.name
     if stated != name:
         problems.append(finding(MANIFEST, f"is the manifest of {stated}", field="shard"))
         return None, problems
@@ -176,7 +176,7 @@ def _check_splits(store: Path, shards: list[Shard]) -> Iterator[Finding]:
             yield Finding(path=path, shard=name, problem=f"not complete: the split has {expected} shards")
         for manifest in manifests:
             if manifest.shard >= manifest.num_shards:
-                name = shard_name(manifest.dataset, manifest.split, manifest.shard)
+                name = manifest.name
                 yield Finding(path=path, shard=name, problem=f"beyond the {manifest.num_shards} shards of its split")
 
 
