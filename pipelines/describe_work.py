@@ -100,7 +100,8 @@ def describe_families(
         InterruptedRunError: a worker was killed. Finished shards are kept.
         BaseException: a bug of a family, once all its other shards are done.
     """
-    engine.shards_of(store)
+    shards = engine.shards_of(store)
+    scope = engine.scope_of(store, shards, body_models)
     summaries: list[FamilySummary] = []
     failures: list[Failure] = []
     notes: list[str] = []
@@ -110,8 +111,8 @@ def describe_families(
         for family in wave:
             try:
                 if is_refit or prototypes is not None:
-                    _fit_anew(store, family, ordered, body_models, is_refit=is_refit, prototypes=prototypes)
-                works.append(engine.plan(store, family, body_models))
+                    _fit_anew(family, ordered, scope, is_refit=is_refit, prototypes=prototypes)
+                works.append(engine.plan(store, family, body_models, shards))
             except (EhpsError, OSError) as error:
                 if family.name in optional and isinstance(error, UsageError):
                     notes.append(f"{family.name} left out: {error}")
@@ -176,20 +177,12 @@ def _summary(work: FamilyWork, done: Sequence[Done]) -> FamilySummary:
 
 
 def _fit_anew(
-    store: Path,
-    family: Family,
-    known: Mapping[str, Family],
-    body_models: str | None,
-    *,
-    is_refit: bool,
-    prototypes: Path | None,
+    family: Family, known: Mapping[str, Family], scope: Scope, *, is_refit: bool, prototypes: Path | None
 ) -> None:
     """Fit anew what the shards of a family share, where that is fitted to the store or to a folder of pictures."""
     if is_refit and family.name == pose_space.FAMILY.name:
-        pose_basis.refit(store)
+        pose_basis.refit(scope.store)
     elif family.name.startswith(SCENES):
-        shards = {one.name: folder for folder, one in engine.shards_of(store)}
-        scope = Scope(store=store, body_models=body_models, shards=shards)
         (features,) = (known[name] for name in family.follows)
         if prototypes is not None:
             found = scene_prototypes.from_folder(prototypes, scope, features)

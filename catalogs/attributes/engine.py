@@ -96,20 +96,32 @@ def shards_of(store: Path) -> list[tuple[Path, Manifest]]:
     return [(split_dir(store, manifest.dataset, manifest.split), manifest) for manifest in manifests]
 
 
-def plan(store: Path, family: Family, body_models: str | None = None) -> FamilyWork:
+def scope_of(store: Path, shards: Sequence[tuple[Path, Manifest]], body_models: str | None) -> Scope:
+    """What `prepare` may look at. body_models: None takes the stand-in for a store that was made with it."""
+    is_standin = shards[0][1].is_standin
+    return Scope(
+        store=Path(store),
+        body_models="standin" if is_standin and body_models is None else body_models,
+        shards={manifest.name: folder for folder, manifest in shards},
+    )
+
+
+def plan(
+    store: Path,
+    family: Family,
+    body_models: str | None = None,
+    shards: Sequence[tuple[Path, Manifest]] | None = None,
+) -> FamilyWork:
     """The shards of a store whose values of a family are missing or stale.
+
+    shards: what `shards_of` gave, where several families are planned; None reads the manifests.
 
     Raises:
         UsageError: see `shards_of`; a family that this one follows has not been computed for any shard.
         StoreError: an index or an attribute manifest is damaged.
     """
-    shards = shards_of(store)
-    is_standin = shards[0][1].is_standin
-    scope = Scope(
-        store=Path(store),
-        body_models="standin" if is_standin and body_models is None else body_models,
-        shards={manifest.name: folder for folder, manifest in shards},
-    )
+    shards = shards_of(store) if shards is None else shards
+    scope = scope_of(store, shards, body_models)
     prepared = family.prepare(scope)
     code = code_sha256(family.compute, family.prepare)
     splits: dict[Path, list[Manifest]] = defaultdict(list)

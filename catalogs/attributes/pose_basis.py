@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from catalogs.attributes import files
-from catalogs.attributes.engine import shards_of
+from catalogs.attributes.engine import scope_of, shards_of
 from catalogs.attributes.family import Scope, to_numpy
 from catalogs.attributes.pose_clusters import k_means
 from harmonize.errors import StoreError, UsageError
@@ -151,11 +151,7 @@ def refit(store: Path) -> str | None:
     Raises:
         UsageError: there is no finished shard, or skeletons are missing.
     """
-    scope = Scope(
-        store=Path(store),
-        body_models=None,
-        shards={manifest.name: folder for folder, manifest in shards_of(Path(store))},
-    )
+    scope = scope_of(store, shards_of(store), None)
     found = fit(scope)
     return None if found is None else found[1]
 
