@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from catalogs import store as catalog
 from catalogs.atlas.data import Atlas, gather
 from catalogs.atlas.page import page
 from catalogs.atlas.pictures import chosen, small, to_webp
 from catalogs.attributes import files
+from catalogs.attributes.map_files import map_facts, maps_in
 from harmonize.bodies import BodyModels
 from harmonize.errors import StoreError, UsageError
 from harmonize.shards.read import open_store
@@ -24,9 +23,6 @@ MESH_ALPHA = 0.75
 """A small picture needs more of the person behind the mesh than a large one."""
 CHUNK = 32
 """Fewest pictures that a worker draws in one go: it opens the store and the bodies once for them."""
-WATCH_S = 0.2
-MAP = "map_"
-"""How tables of maps are called in a store."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +48,8 @@ def write_atlas(
     if out.is_dir() or not out.parent.is_dir():
         raise UsageError(f"{out}: expected a file in an existing folder", fix="change -o")
     with catalog.open(store) as con:
-        atlas = gather(con, num_points=num_points, map_facts=map_facts(store))
+        facts = {name: map_facts(store, name) for name in maps_in(store)}
+        atlas = gather(con, num_points=num_points, map_facts=facts)
     points = chosen(atlas, num_pictures)
     drawn = draw(store, [atlas.keys[point][2] for point in points], body_models, num_workers)
     pictures = {point: drawn[atlas.keys[point][2]] for point in points if atlas.keys[point][2] in drawn}
@@ -61,18 +58,6 @@ def write_atlas(
     except OSError as error:
         raise StoreError(f"{out}: cannot write ({error.strerror})", fix="free space, or change -o") from error
     return atlas
-
-
-def map_facts(store: Path) -> dict[str, Mapping[str, Any]]:
-    """What each map of a store was made with, by name of the map.
-
-    Raises:
-        StoreError: a manifest is damaged.
-    """
-    folder = files.store_folder(store)
-    tables = [path.stem for path in sorted(folder.glob(f"{MAP}*{files.MANIFEST}"))]
-    read = {table.removeprefix(MAP): files.read_manifest(folder, table) for table in tables}
-    return {name: manifest.facts for name, manifest in read.items() if manifest is not None}
 
 
 def draw(store: Path, keys: Sequence[str], body_models: str | None, num_workers: int) -> Mapping[str, bytes]:
@@ -86,26 +71,9 @@ def draw(store: Path, keys: Sequence[str], body_models: str | None, num_workers:
         if num_workers == 1 or len(jobs) < 2:
             parts = [draw_all(job, meter.add) for job in jobs]
         else:
-            parts = _by_workers(jobs, min(num_workers, len(jobs)), meter)
+            with Workers(draw_all, jobs, min(num_workers, len(jobs))) as workers, workers.watched(meter.reach):
+                parts = workers.run_all()
     return {key: picture for part in parts for key, picture in part.items()}
-
-
-def _by_workers(jobs: Sequence[DrawJob], num_workers: int, meter: Meter) -> list[dict[str, bytes]]:
-    with Workers(draw_all, jobs, num_workers) as workers:
-        done = threading.Event()
-
-        def watch() -> None:
-            while not done.wait(WATCH_S):
-                meter.reach(workers.num_done)
-
-        watcher = threading.Thread(target=watch, daemon=True)
-        watcher.start()
-        try:
-            return workers.run_all()
-        finally:
-            done.set()
-            watcher.join()
-            meter.reach(workers.num_done)
 
 
 def draw_all(job: DrawJob, count: Callable[[int], None]) -> dict[str, bytes]:

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 from harmonize.cache import cache_dir
@@ -18,7 +16,6 @@ from harmonize.shards.write import TaskResult
 from pipelines.flow_server import start_server
 from pipelines.work import (
     SplitSummary,
-    TaskWork,
     close,
     make_shards,
     meter_of,
@@ -28,7 +25,6 @@ from pipelines.work import (
 )
 from pipelines.workers import Workers
 
-POLL_S = 0.5
 MAX_NAMED = 4
 
 
@@ -75,7 +71,11 @@ def run_flow(jobs: Sequence[IngestJob], num_workers: int) -> list[SplitSummary]:
     def ingest() -> list[SplitSummary]:
         splits, failures = plan_splits(jobs, plan)
         works = tasks_of(splits)
-        with Workers(make_shards, works, num_workers) as workers, _shown(works, workers):
+        with (
+            Workers(make_shards, works, num_workers) as workers,
+            meter_of(works) as meter,
+            workers.watched(meter.reach),
+        ):
 
             @task(name="shards", cache_policy=NO_CACHE)
             def shards(i: int) -> TaskResult:
@@ -91,23 +91,3 @@ def run_flow(jobs: Sequence[IngestJob], num_workers: int) -> list[SplitSummary]:
             return ingest()
     except TerminationSignal as signal:
         raise KeyboardInterrupt from signal
-
-
-@contextmanager
-def _shown(works: Sequence[TaskWork], workers: Workers[TaskWork, TaskResult]) -> Iterator[None]:
-    """Show the progress of the workers meanwhile."""
-    is_over = threading.Event()
-    with meter_of(works) as meter:
-
-        def show() -> None:
-            while not is_over.wait(POLL_S):
-                meter.reach(workers.num_done)
-
-        thread = threading.Thread(target=show, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            is_over.set()
-            thread.join()
-            meter.reach(workers.num_done)

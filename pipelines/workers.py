@@ -29,6 +29,7 @@ Result = TypeVar("Result")
 
 THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 STOP_S = 10.0
+WATCH_S = 0.5
 
 
 class InterruptedRunError(EhpsError):
@@ -85,6 +86,24 @@ class Workers(Generic[Item, Result]):
         """The results for all items, in order; the first exception of an item is raised."""
         with ThreadPoolExecutor(self._num_workers) as threads:
             return list(threads.map(self.run, range(len(self._counts))))
+
+    @contextmanager
+    def watched(self, reach: Callable[[int], None]) -> Iterator[None]:
+        """Meanwhile tell `reach` every WATCH_S seconds how many people are done, and once more at the end."""
+        is_over = threading.Event()
+
+        def watch() -> None:
+            while not is_over.wait(WATCH_S):
+                reach(self.num_done)
+
+        thread = threading.Thread(target=watch, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            thread.join()
+            reach(self.num_done)
 
     @property
     def num_done(self) -> int:
