@@ -13,13 +13,13 @@ import torch
 
 from catalogs.selection import Selection
 from harmonize.errors import DataError, UsageError
-from train.crops import CropSize
-from train.loader import Batch, Loader
+from train.data.crops import CropSize
+from train.data.loader import Batch, Loader
+from train.data.mixture import MixtureCheck
+from train.data.schedule import State
 from train.losses import LossWeights, losses
-from train.mixture import MixtureCheck
 from train.models.tiny_vit import TinyVit, TinyVitConfig
 from train.run_folder import RunResult, write_run
-from train.schedule import State
 
 LOSS_NAMES = ("total", "global_orient", "body_pose", "betas", "camera")
 

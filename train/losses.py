@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from train.loader import Batch
+from train.data.loader import Batch
 from train.models.tiny_vit import Prediction
 
 

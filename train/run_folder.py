@@ -19,8 +19,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from catalogs.selection import Selection
-from train.mixture import Realised
-from train.schedule import State
+from train.data.mixture import Realised
+from train.data.schedule import State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

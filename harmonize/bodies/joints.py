@@ -35,7 +35,8 @@ _MAX_YAW_DEG = 39
 class BodyJoints(nn.Module):
     """Maps parameters to the joints that the `smplx` package returns: K = 144 (SMPL-X, with contour), 73 or 45.
 
-    `directions` (V,3,N) holds every shape-like direction in the order of the coefficients. Float32 results agree with
+    `directions` (V,3,N) holds every shape-like direction in the order of the coefficients; `vertices` are those of the
+    mesh that are wanted besides. Float32 results agree with
     a full forward pass within 1e-5 m; batch size and number of threads change last bits only (`BodyModel.joints` fixes
     the threads). The contour landmarks of a head whose yaw lies within rounding of a half degree may come from the
     neighbouring row.
@@ -50,23 +51,31 @@ class BodyJoints(nn.Module):
     skinning: Tensor
     weights: Tensor
     extra: Tensor
+    wanted: Tensor
     landmark_corners: Tensor
     landmark_weights: Tensor
     contour_corners: Tensor
     contour_weights: Tensor
     to_joint_order: Tensor
 
-    def __init__(self, arrays: ModelArrays, directions: npt.NDArray[np.float32], kind: BodyKind) -> None:
+    def __init__(
+        self,
+        arrays: ModelArrays,
+        directions: npt.NDArray[np.float32],
+        kind: BodyKind,
+        vertices: npt.NDArray[np.int64] | None = None,
+    ) -> None:
         super().__init__()
         from smplx.vertex_ids import vertex_ids
 
         named = vertex_ids["smplx" if kind == "smplx" else "smplh"]
-        corners = [np.array([named[name] for name in EXTRA_JOINTS])]
+        wanted = np.zeros(0, np.int64) if vertices is None else vertices
+        corners = [np.array([named[name] for name in EXTRA_JOINTS]), wanted]
         self.has_landmarks = arrays.landmark_faces is not None and arrays.contour_faces is not None
         if arrays.landmark_faces is not None and arrays.contour_faces is not None:
             corners += [arrays.faces[arrays.landmark_faces].ravel(), arrays.faces[arrays.contour_faces].ravel()]
         used, where = np.unique(np.concatenate(corners), return_inverse=True)
-        extra, *rest = np.split(where, np.cumsum([len(part) for part in corners])[:-1])
+        extra, wanted, *rest = np.split(where, np.cumsum([len(part) for part in corners])[:-1])
 
         def keep(name: str, values: npt.NDArray[Any], dtype: torch.dtype = torch.float32) -> None:
             self.register_buffer(name, torch.tensor(np.ascontiguousarray(values)).to(dtype), persistent=False)
@@ -88,6 +97,7 @@ class BodyJoints(nn.Module):
         keep("skinning", skinning, torch.int64)
         keep("weights", arrays.weights[used][:, skinning].T)
         keep("extra", extra, torch.int64)
+        keep("wanted", wanted, torch.int64)
         if arrays.landmark_weights is not None and arrays.contour_weights is not None:
             keep("landmark_corners", rest[0].reshape(arrays.landmark_weights.shape), torch.int64)
             keep("landmark_weights", arrays.landmark_weights)
@@ -102,18 +112,20 @@ class BodyJoints(nn.Module):
 
         pose_aa (B,J,3) radians with absolute hands; coefficients (B,N); transl_m (B,3).
         """
-        rotmats = rotation_matrices(pose_aa)
-        rest = self.rest_joints + (coefficients @ self.joint_directions).view(len(pose_aa), *self.rest_joints.shape)
+        return self.from_rotmats(rotation_matrices(pose_aa), coefficients, transl_m)[0]
+
+    def from_rotmats(self, rotmats: Tensor, coefficients: Tensor, transl_m: Tensor) -> tuple[Tensor, Tensor]:
+        """Joints (B,K,3) and the wanted vertices (B,V,3), as `forward`, from rotation matrices (B,J,3,3)."""
+        size = len(rotmats)
+        rest = self.rest_joints + (coefficients @ self.joint_directions).view(size, *self.rest_joints.shape)
         turns, joints = self._follow_chain(rotmats, rest)
 
         feature = (rotmats[:, 1:] - torch.eye(3, dtype=rotmats.dtype, device=rotmats.device)).flatten(1)
         points = torch.addmm(self.rest_points.flatten(), coefficients, self.point_directions)
-        points = torch.addmm(points, feature[:, self.bending], self.correctives).view(
-            len(pose_aa), *self.rest_points.shape
-        )
+        points = torch.addmm(points, feature[:, self.bending], self.correctives).view(size, *self.rest_points.shape)
         shift = joints[..., None] - turns @ rest[..., None]
         transforms = torch.cat([turns, shift], dim=-1)[:, self.skinning].flatten(2).transpose(1, 2)
-        blended = (transforms @ self.weights).view(len(pose_aa), 3, 4, points.shape[2])
+        blended = (transforms @ self.weights).view(size, 3, 4, points.shape[2])
         points = (blended[:, :, :3] * points[:, None]).sum(2) + blended[:, :, 3]
 
         parts = [points[:, :, self.extra]]
@@ -121,9 +133,10 @@ class BodyJoints(nn.Module):
             parts.append((points[:, :, self.landmark_corners] * self.landmark_weights).sum(-1))
             row = contour_row(rotmats)
             corners = self.contour_corners[row].flatten(1)[:, None].expand(-1, 3, -1)
-            corner_points = points.gather(2, corners).view(len(pose_aa), 3, *self.contour_weights.shape[1:])
+            corner_points = points.gather(2, corners).view(size, 3, *self.contour_weights.shape[1:])
             parts.append((corner_points * self.contour_weights[row][:, None]).sum(-1))
-        return torch.cat([joints, torch.cat(parts, dim=2).transpose(1, 2)], dim=1) + transl_m[:, None]
+        joints = torch.cat([joints, torch.cat(parts, dim=2).transpose(1, 2)], dim=1)
+        return joints + transl_m[:, None], points[:, :, self.wanted].transpose(1, 2) + transl_m[:, None]
 
     def _follow_chain(self, rotmats: Tensor, rest: Tensor) -> tuple[Tensor, Tensor]:
         """Global rotations (B,J,3,3) and posed joints (B,J,3), a whole level of the tree at a time."""

@@ -23,12 +23,12 @@ from catalogs.selection import Budget, Selection, ShardRef
 from catalogs.store import open, pool
 from harmonize.errors import DataError, StoreError, UsageError
 from harmonize.record import Boxes, Instance
-from train.crops import CropSize
+from train.data.crops import CropSize
 from train.fit import Recipe, train
-from train.loader import Loader
-from train.mixture import MixtureCheck
+from train.data.loader import Loader
+from train.data.mixture import MixtureCheck
 from train.models.tiny_vit import TinyVit, TinyVitConfig
-from train.schedule import State
+from train.data.schedule import State
 
 SIZE = CropSize()
 SMALL = TinyVitConfig(width=64, depth=2)

@@ -10,7 +10,7 @@ from small_store import person
 
 from harmonize.errors import DataError
 from harmonize.record import NUM_JOINTS, Boxes, Camera, Keypoints
-from train.crops import CropSize, ToCrop, fit_weak_camera, target, to_crop, warp
+from train.data.crops import CropSize, ToCrop, fit_weak_camera, target, to_crop, warp
 
 SIZE = CropSize(height_px=128, width_px=96, padding=1.25)
 ONE = person("pw3d", "train", 1)

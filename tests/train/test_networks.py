@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from train.loader import Batch
+from train.data.loader import Batch
 from train.losses import LossWeights, losses, masked_mean_square
 from train.models.tiny_vit import Prediction, TinyVit, TinyVitConfig
 from train.rotations import rot6d_to_rotmat, rotmat_to_rot6d

@@ -14,7 +14,7 @@ from benchmark.problem import Problem
 from benchmark.proposers import PROPOSERS
 from catalogs.selection import Budget, Pool, Selection, Source
 from harmonize.errors import UsageError
-from train.schedule import Schedule, State, draw_samples, split_evenly
+from train.data.schedule import Schedule, State, draw_samples, split_evenly
 
 
 def selection_of(*counts: int, draws: int, method: str = "uniform", cap: int | None = None, seed: int = 3) -> Selection:

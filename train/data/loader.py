@@ -22,16 +22,16 @@ from catalogs.selection import Selection
 from harmonize.errors import UsageError
 from harmonize.shards.decode import decode_rgb
 from harmonize.shards.read import open_store
-from train.crops import CropSize, Pixels, Target, target, to_crop, warp
-from train.members import Members, bind
-from train.schedule import Draws, Schedule, State
+from train.data.crops import CropSize, Pixels, Target, target, to_crop, warp
+from train.data.members import Members, bind
+from train.data.schedule import Draws, Schedule, State
 
 BATCHES_AHEAD = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """B samples. Shapes and units as in `train.crops.Target`; flags are (B,) booleans, has_rotation (B, 22).
+    """B samples. Shapes and units as in `train.data.crops.Target`; flags are (B,) booleans, has_rotation (B, 22).
 
     crop: (B, 3, height, width) uint8. keys, sources: what was read, from the samples' own records.
     """
@@ -67,8 +67,8 @@ class Loader:
     num_threads: threads that read and decode; 0 does it in the caller's thread.
 
     Raises:
-        StoreError, UsageError: the selection does not belong to the store (see `train.members.bind`), or the batch size
-            is impossible (see `Schedule`).
+        StoreError, UsageError: the selection does not belong to the store (see `train.data.members.bind`), or the
+            batch size is impossible (see `Schedule`).
     """
 
     def __init__(
