@@ -15,8 +15,8 @@ MIN_DEPTH_M = 0.1
 def project(points_m: Tensor, to_crop: Tensor) -> Tensor:
     """Crop pixels (B, N, 2) of points in the camera frame (B, N, 3) metres."""
     depth = points_m[..., 2:].clamp(min=MIN_DEPTH_M)
-    turned: Tensor = (points_m[..., :2] / depth) @ to_crop[:, :, :2].transpose(1, 2)
-    return turned + to_crop[:, None, :, 2]
+    linear = to_crop[:, :, :2].transpose(1, 2)
+    return torch.baddbmm(to_crop[:, None, :, 2], points_m[..., :2] / depth, linear)
 
 
 def crop_focal_px(to_crop: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor, nn
 
+from train.camera import crop_condition
 from train.data.batch import Batch, Observed
 from train.models.prediction import Prediction
 
@@ -58,6 +59,5 @@ class Regressor(nn.Module):
 
 def predict(regressor: Regressor, observed: Observed) -> Prediction:
     """The network's answer to what is observed."""
-    from train.camera import crop_condition
-
-    return regressor(observed.crop.float() / 255, crop_condition(observed.to_crop, regressor.size_px))
+    found: Prediction = regressor(observed.crop.float() / 255, crop_condition(observed.to_crop, regressor.size_px))
+    return found

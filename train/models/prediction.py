@@ -18,7 +18,10 @@ from train.rotations import rot6d_to_rotmat, rotmat_to_rot6d
 NUM_ROTATIONS = 53
 NUM_BETAS = 10
 NUM_EXPRESSION = 10
-NUM_NUMBERS = NUM_ROTATIONS * 6 + NUM_BETAS + NUM_EXPRESSION + 3
+_ROT6D = slice(0, NUM_ROTATIONS * 6)
+_BETAS = slice(_ROT6D.stop, _ROT6D.stop + NUM_BETAS)
+_EXPRESSION = slice(_BETAS.stop, _BETAS.stop + NUM_EXPRESSION)
+NUM_NUMBERS = _EXPRESSION.stop + 3
 
 ROTATIONS: Mapping[str, slice] = {
     "global_orient": slice(0, 1),
@@ -46,8 +49,9 @@ class Prediction(NamedTuple):
 
 def from_numbers(numbers: Tensor) -> Prediction:
     """341 numbers (B, 341): 53 x 6D rotations, betas, expression, then log scale, x, y of the weak camera."""
-    rot6d, betas, expression, camera = numbers.split([NUM_ROTATIONS * 6, NUM_BETAS, NUM_EXPRESSION, 3], dim=-1)
-    rotmat = rot6d_to_rotmat(rot6d.unflatten(-1, (NUM_ROTATIONS, 6)))
+    rot6d, betas, expression = (numbers[..., at] for at in (_ROT6D, _BETAS, _EXPRESSION))
+    camera = numbers[..., _EXPRESSION.stop :]
+    rotmat = rot6d_to_rotmat(rot6d.reshape(*rot6d.shape[:-1], NUM_ROTATIONS, 6))
     return Prediction(rotmat, betas, expression, torch.cat([camera[..., :1].exp(), camera[..., 1:]], dim=-1))
 
 
