@@ -16,7 +16,8 @@ def project(points_m: Tensor, to_crop: Tensor) -> Tensor:
     """Crop pixels (B, N, 2) of points in the camera frame (B, N, 3) metres."""
     depth = points_m[..., 2:].clamp(min=MIN_DEPTH_M)
     linear = to_crop[:, :, :2].transpose(1, 2)
-    return torch.baddbmm(to_crop[:, None, :, 2], points_m[..., :2] / depth, linear)
+    found: Tensor = torch.baddbmm(to_crop[:, None, :, 2], points_m[..., :2] / depth, linear)
+    return found
 
 
 def crop_focal_px(to_crop: Tensor) -> Tensor:
