@@ -22,7 +22,8 @@ def project(points_m: Tensor, to_crop: Tensor) -> Tensor:
 
 def crop_focal_px(to_crop: Tensor) -> Tensor:
     """Focal length in crop pixels (B,): the root of the area that one unit of normalised coordinates covers."""
-    return torch.linalg.det(to_crop[:, :, :2]).abs().sqrt()
+    area: Tensor = torch.linalg.det(to_crop[:, :, :2])
+    return area.abs().sqrt()
 
 
 def pelvis_from_weak(weak_camera: Tensor, to_crop: Tensor, size_px: tuple[int, int]) -> Tensor:
