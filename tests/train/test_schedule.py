@@ -14,7 +14,7 @@ from benchmark.problem import Problem
 from benchmark.proposers import PROPOSERS
 from catalogs.selection import Budget, Pool, Selection, Source
 from harmonize.errors import UsageError
-from train.data.schedule import Schedule, State, draw_samples, split_evenly
+from train.data.schedule import Schedule, State, Subset, draw_samples, split_evenly
 
 
 def selection_of(*counts: int, draws: int, method: str = "uniform", cap: int | None = None, seed: int = 3) -> Selection:
@@ -67,7 +67,7 @@ def test_repeat_cap_holds_in_every_epoch(counts: list[int], cap: int, epoch: int
 
 
 def test_samples_are_drawn_equally_often_over_epochs() -> None:
-    totals = sum(np.bincount(draw_samples(10, 13, (1, 0), epoch), minlength=10) for epoch in range(10))
+    totals = sum(np.bincount(draw_samples(10, 13, (1, 0), epoch, epoch), minlength=10) for epoch in range(10))
     assert set(np.asarray(totals).tolist()) == {13}
 
 
@@ -97,13 +97,58 @@ def remaining(schedule: Schedule, state: State, num: int, world_size: int) -> li
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 5])
-def test_resumed_run_sees_the_same_remaining_samples_on_any_number_of_processes(world_size: int) -> None:
-    schedule = Schedule(selection_of(30, 70, 11, draws=64), 12)
+@pytest.mark.parametrize("subset", ["redrawn", "fixed"])
+def test_resumed_run_sees_the_same_remaining_samples_on_any_number_of_processes(
+    world_size: int, subset: Subset
+) -> None:
+    schedule = Schedule(selection_of(30, 70, 11, draws=65), 12, subset)
     whole = remaining(schedule, State(), 20, 1)
     states = [State(), *(state for state, _ in islice(schedule.batches(State()), 20))]
     assert states[6] == State(1, 0)
     for at in (0, 4, 5, 6, 13):
         assert remaining(schedule, states[at], 20 - at, world_size) == whole[at:]
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3, 5])
+def test_positions_number_the_draws_of_an_epoch_over_all_processes(world_size: int) -> None:
+    """So that what chance does to a draw does not depend on who draws it."""
+    schedule = Schedule(selection_of(30, 70, 11, draws=65), 12)
+    whole = schedule.epoch(1)
+    seen = []
+    for rank in range(world_size):
+        for after, draws in islice(schedule.batches(State(1, 2), rank, world_size), 4):
+            assert draws.epoch == 1
+            assert (draws.position // 12 == (after.step or 6) - 1).all()
+            assert np.array_equal(whole.sample[draws.position], draws.sample)
+            assert np.array_equal(whole.member[draws.position], draws.member)
+            seen += draws.position.tolist()
+    assert sorted(seen) == list(range(24, 65))
+
+
+def test_long_members_are_redrawn_until_all_were_drawn_or_stay_the_same_as_asked() -> None:
+    """A long member (1000), one drawn exactly once (100), and one that must be repeated (30)."""
+    selection = selection_of(1000, 100, 30, draws=300)
+    for subset, num_seen in (("redrawn", 1000), ("fixed", 100)):
+        schedule = Schedule(selection, 20, subset)
+        epochs = [schedule.samples_of(0, epoch) for epoch in range(10)]
+        assert len(np.unique(epochs)) == num_seen
+        assert all(len(np.unique(one)) == 100 for one in epochs)
+        assert not np.array_equal(epochs[0], epochs[1])  # the same samples are shuffled anew
+    redrawn, fixed = (Schedule(selection, 20, subset) for subset in ("redrawn", "fixed"))
+    for member in (1, 2):  # what is not long is drawn alike, and the rest of its epochs moves on
+        assert np.array_equal(redrawn.samples_of(member, 3), fixed.samples_of(member, 3))
+    assert set(fixed.samples_of(0, 7).tolist()) == set(redrawn.samples_of(0, 0).tolist())
+
+
+def test_batches_mix_all_shards_of_a_member() -> None:
+    """Samples lie in order in 10 shards of 500: every batch of 250 takes about 25 of each, in no order."""
+    schedule = Schedule(selection_of(5000, draws=5000), 250)
+    shard = schedule.epoch(0).sample.reshape(20, 250) // 500
+    counts = np.stack([np.bincount(batch, minlength=10) for batch in shard])
+    assert counts.min() >= 8
+    assert counts.max() <= 45
+    # Neighbours in the order lie in the same shard as often as chance has it: one in ten.
+    assert abs(np.mean(shard[:, 1:] == shard[:, :-1]) - 0.1) < 0.02
 
 
 def test_ranks_share_a_batch_evenly() -> None:
@@ -130,4 +175,24 @@ def test_impossible_batch_size_is_refused(size: int) -> None:
 
 def test_impossible_rank_is_refused() -> None:
     with pytest.raises(UsageError, match="rank"):
-        next(Schedule(selection_of(10, draws=10), 2).batches(State(), 2, 2))
+        Schedule(selection_of(10, draws=10), 2).batches(State(), 2, 2)
+
+
+@pytest.mark.parametrize("state", [State(0, 5), State(-1, 0), State(0, -1)])
+def test_place_that_a_run_cannot_be_at_is_refused(state: State) -> None:
+    with pytest.raises(UsageError, match=r"step in \[0, 5\).*\n.*batch size the run was started with"):
+        Schedule(selection_of(10, draws=10), 2).batches(state)
+
+
+def test_unknown_subset_is_refused() -> None:
+    with pytest.raises(UsageError, match="redrawn or fixed, found 'first'"):
+        Schedule(selection_of(10, draws=10), 2, "first")  # type: ignore[arg-type]
+
+
+def test_more_processes_than_the_last_batch_has_samples_are_refused() -> None:
+    schedule = Schedule(selection_of(30, 70, 11, draws=64), 12)
+    schedule.batches(State(), 3, 4)
+    with pytest.raises(UsageError, match=r"each of 5 processes .* found 4 in the last batch(?s:.*)use batch_size 11"):
+        schedule.batches(State(), 0, 5)
+    with pytest.raises(UsageError, match="use fewer processes"):
+        Schedule(selection_of(30, 70, 11, draws=64), 12).batches(State(), 0, 65)
