@@ -1,118 +1,166 @@
-"""From a stored picture and its record to what a network sees and what it should answer.
+"""From a stored picture to the network's crop: one affine map with scale, turn, shift and mirror, and one warp by it.
 
-Positions are continuous: a pixel covers [i, i + 1). One affine map (scale and shift) leads from the stored picture to
-the crop; picture and keypoints go through the same one.
+Positions are continuous: a pixel covers [i, i + 1). Picture and keypoints go through the same map.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image as Picture
+import simplejpeg
 
-from harmonize.errors import DataError
-from harmonize.geometry.cameras import project_with
-from harmonize.geometry.rotations import aa_to_rotmat
-from harmonize.record import Array, Instance
+from harmonize.errors import DataError, UsageError
+from harmonize.shards.decode import decode_rgb
+from harmonize.shards.read import Sample
 
 Pixels = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float64]
+
+MAX_SHRINK = 1.5
+"""Bilinear interpolation shrinks so far without visible aliasing; beyond it every crop pixel is a mean of four."""
+
+_SCALES = (1, 2, 4, 8)
+"""Eighths by which libjpeg-turbo decodes faster than at full size; the other scales cost more than the full size."""
+
+# The loader's threads are all the parallelism there is: OpenCV's own would only compete with them.
+cv2.setNumThreads(1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CropSize:
     """The network's input, and how much larger than the person box it is."""
 
-    height_px: int = 128
-    width_px: int = 96
-    padding: float = 1.2
+    height_px: int = 256
+    width_px: int = 192
+    padding: float = 1.25
+
+    def __post_init__(self) -> None:
+        if min(self.height_px, self.width_px) < 1 or not 0 < self.padding < math.inf:
+            raise UsageError(
+                f"crop: expected at least 1 x 1 pixels and a positive padding, found {self.height_px} x "
+                f"{self.width_px} and {self.padding}",
+                field="size",
+            )
 
 
-@dataclass(frozen=True, slots=True)
-class ToCrop:
-    """crop_xy = (stored_xy - origin_px) * scale."""
+def crop_maps(
+    boxes: Floats, size: CropSize, turns: Floats | None = None, zoom: Floats | None = None, shift: Floats | None = None
+) -> Floats:
+    """Affine maps (N, 2, 3) from stored pixels to crop pixels that put a padded person box into the crop.
 
-    origin_px: tuple[float, float]
-    scale: float
+    Boxes are widened or heightened to the crop's shape, so that all of them is seen.
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """What the record says of a crop, as arrays; a lowered flag means that the numbers beside it mean nothing.
-
-    rotmat: (22, 3, 3) global_orient (camera frame) and body_pose (parent joint); has_rotation: (22,). betas: (10,).
-    weak_camera: (3,) scale, x, y: positions in the crop, in units of half its height from its centre, are
-    scale * (X, Y) + (x, y) for joints (X, Y) in metres from the pelvis.
+    boxes: (N, 4+) x, y, width, height of stored pixels. turns: (N, 2, 2) rotation or mirror about the crop's centre.
+    zoom: (N,) enlargement of the person. shift: (N, 2) of the person, in widths and heights of the crop.
     """
+    extent = np.array([size.width_px, size.height_px], np.float64)
+    scale = 1 / (size.padding * (boxes[:, 2:4] / extent).max(axis=1))
+    if zoom is not None:
+        scale = scale * zoom
+    linear = scale[:, None, None] * (np.eye(2) if turns is None else turns)
+    centre = boxes[:, :2] + boxes[:, 2:4] / 2
+    goal = extent / 2 if shift is None else extent * (0.5 + shift)
+    offset = goal - (linear @ centre[..., None])[..., 0]
+    return np.concatenate([np.broadcast_to(linear, (len(boxes), 2, 2)), offset[..., None]], axis=2)
 
-    rotmat: Array
-    betas: Array
-    weak_camera: Array
-    has_rotation: npt.NDArray[np.bool_]
-    has_betas: bool
-    has_camera: bool
 
-
-def to_crop(instance: Instance, size: CropSize) -> ToCrop:
-    """The map that puts the padded person box, widened or heightened to the crop's shape, into the crop.
+def person_boxes(samples: Sequence[Sample]) -> Floats:
+    """The person boxes (N, 4) x, y, width, height in stored pixels.
 
     Raises:
-        DataError: the record has no person box.
+        DataError: a record has none.
     """
-    x, y, width, height, confidence = instance.boxes.person_xywh_px.tolist()
-    if not (confidence > 0 and width > 0 and height > 0):
+    boxes = np.stack([sample.instance.boxes.person_xywh_px for sample in samples]).astype(np.float64)
+    missing = ~((boxes[:, 4] > 0) & (boxes[:, 2] > 0) & (boxes[:, 3] > 0))
+    if missing.any():
+        key = samples[int(missing.argmax())].instance.key
         raise DataError(
-            f"{instance.key}: expected a person box to crop by, found none", fix="leave the sample out of the selection"
+            f"{key}: expected a person box to crop by, found none",
+            fix="leave the sample out of the selection",
+            sample=key,
         )
-    scale = 1 / (size.padding * max(width / size.width_px, height / size.height_px))
-    origin = (x + width / 2 - size.width_px / scale / 2, y + height / 2 - size.height_px / scale / 2)
-    return ToCrop(origin, scale)
+    return boxes[:, :4]
 
 
-def warp(pixels: Pixels, crop: ToCrop, size: CropSize) -> Pixels:
-    """The crop (height, width, 3) of a picture (H, W, 3); black outside the picture.
+def cut_crop(sample: Sample, to_crop: Floats, out: Pixels) -> None:
+    """Decode a sample's picture at the useful scale and write its crop into `out` (height, width, 3), RGB.
 
-    A picture that is larger than needed is first averaged over whole pixels, so that fine texture does not alias.
+    to_crop: (2, 3) map from stored pixels. Outside of the picture it is black.
+
+    Raises:
+        UsageError: the sample has no picture. RawFileError: the picture does not decode completely.
     """
-    picture = Picture.fromarray(pixels)
-    factor = max(1, int(1 / crop.scale))
-    if factor > 1:
-        picture = picture.reduce(factor)
-    step = 1 / (crop.scale * factor)
-    inverse = (step, 0, crop.origin_px[0] / factor, 0, step, crop.origin_px[1] / factor)
-    out = (size.width_px, size.height_px)
-    return np.asarray(picture.transform(out, Picture.Transform.AFFINE, inverse, Picture.Resampling.BILINEAR))
+    scale = math.sqrt(abs(to_crop[0, 0] * to_crop[1, 1] - to_crop[0, 1] * to_crop[1, 0]))
+    pixels, decoded_scale = _decode(sample, scale)
+    warp(pixels, to_crop / np.array([decoded_scale, decoded_scale, 1]), out)
 
 
-def target(instance: Instance, crop: ToCrop, size: CropSize) -> Target:
-    """What the network should answer for a crop of this person."""
-    body = instance.body
-    weak_camera = fit_weak_camera(instance, crop, size)
-    return Target(
-        rotmat=aa_to_rotmat(np.vstack([body.global_orient_aa[None], body.body_pose_aa])).astype(np.float32),
-        betas=body.betas,
-        weak_camera=np.zeros(3, np.float32) if weak_camera is None else weak_camera,
-        has_rotation=body.has_body & np.append(True, body.known_body_joints > 0),
-        has_betas=body.has_betas,
-        has_camera=weak_camera is not None,
+def warp(pixels: Pixels, to_crop: Floats, out: Pixels) -> None:
+    """Write the crop of a picture (H, W, 3) into `out` (height, width, 3); black outside of the picture.
+
+    A picture that is much larger than needed is averaged first, so that fine texture does not alias.
+    """
+    scale = math.sqrt(abs(to_crop[0, 0] * to_crop[1, 1] - to_crop[0, 1] * to_crop[1, 0]))
+    blocks = int(1 / scale)
+    if blocks > 2:
+        pixels, to_crop = _mean_of_blocks(pixels, blocks), to_crop * np.array([blocks, blocks, 1])
+        scale *= blocks
+    height, width = out.shape[:2]
+    if scale * MAX_SHRINK >= 1:
+        _interpolate(pixels, to_crop, out)
+        return
+    fine = np.empty((2 * height, 2 * width, 3), np.uint8)
+    _interpolate(pixels, 2 * to_crop, fine)
+    cv2.resize(fine, (width, height), dst=out, interpolation=cv2.INTER_AREA)
+
+
+def _interpolate(pixels: Pixels, to_crop: Floats, out: Pixels) -> None:
+    # OpenCV counts from the centres of pixels, this project from their corners.
+    back = np.linalg.inv(to_crop[:, :2])
+    offset = back @ (0.5 - to_crop[:, 2]) - 0.5
+    found = cv2.warpAffine(
+        pixels,
+        np.column_stack([back, offset]),
+        (out.shape[1], out.shape[0]),
+        dst=out,
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
     )
+    if not np.shares_memory(found, out):
+        out[:] = found
 
 
-def fit_weak_camera(instance: Instance, crop: ToCrop, size: CropSize) -> Array | None:
-    """The least-squares weak camera (3,) of the 3D joints against their own projection; None without either."""
-    joints_m = instance.keypoints.joints3d_cam_m.astype(np.float64)
-    camera = instance.camera
-    if not camera.has_intrinsics or joints_m[0, 3] <= 0:
-        return None
-    seen = (joints_m[:, 3] > 0) & (joints_m[:, 2] > 0)
-    pixels = project_with(camera, joints_m[seen, :3])
-    half = size.height_px / 2
-    in_crop = ((pixels - crop.origin_px) * crop.scale - (size.width_px / 2, half)) / half
-    xy_m = joints_m[seen, :2] - joints_m[0, :2]
-    centred_m, centred = xy_m - xy_m.mean(axis=0), in_crop - in_crop.mean(axis=0)
-    spread = float((centred_m**2).sum())
-    if not (len(xy_m) >= 2 and spread > 1e-6 and np.isfinite(in_crop).all()):
-        return None
-    scale = float((centred_m * centred).sum()) / spread
-    return np.array([scale, *(in_crop.mean(axis=0) - scale * xy_m.mean(axis=0))], np.float32)
+def _mean_of_blocks(pixels: Pixels, size: int) -> Pixels:
+    height, width = pixels.shape[:2]
+    whole = cv2.copyMakeBorder(pixels, 0, -height % size, 0, -width % size, cv2.BORDER_REPLICATE)
+    goal = (-(-width // size), -(-height // size))
+    return np.asarray(cv2.resize(whole, goal, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _decode(sample: Sample, scale: float) -> tuple[Pixels, float]:
+    """The picture's pixels (H, W, 3), not smaller than `scale` times the stored ones where that can be, and how much
+    smaller they are."""
+    key, data = sample.instance.key, sample.picture
+    if data is None:
+        raise UsageError(
+            f"{key}: expected a picture, found annotations only",
+            fix="ingest again with --images crop or full",
+            sample=key,
+        )
+    eighths = next((n for n in _SCALES if n >= 8 * scale), 8)
+    if sample.extension == "jpg":
+        image = sample.instance.image
+        height, width = (-(-side * eighths // 8) for side in (image.height_px, image.width_px))
+        try:
+            # The record's size was checked at ingest, and the bytes against their hash: no second look at the header.
+            pixels = simplejpeg.decode_jpeg(data, colorspace="RGB", min_height=height, min_width=width, strict=True)
+        except ValueError:
+            # CMYK, or damaged: the careful decoder knows the one and has a message for the other.
+            return decode_rgb(data, "jpg", key), 1.0
+        if pixels.shape == (height, width, 3):
+            return pixels, eighths / 8
+    return decode_rgb(data, sample.extension, key), 1.0
