@@ -12,11 +12,13 @@ STAMP  := $(VENV)/.installed
 OUT    ?= demo
 TESTS  ?= tests
 JOBS   ?= 2
+# Benches with a target of their own: they take long, or need the network once.
+ALONE  := $(patsubst %,tests/bench/bench_%.py,loader meta select train)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-slow check format bench bench-full bench-select constraints docs clean
+.PHONY: help venv demo test test-slow check format bench bench-full bench-loader bench-meta bench-select bench-train constraints docs clean
 
 help: ## Show this list
 	@echo "usage: make TARGET"
@@ -52,7 +54,7 @@ format: $(STAMP) ## Put every file into the project's format
 	$(BIN)/ruff format .
 
 bench: $(STAMP) ## Measure the hot paths; prints one table each
-	@for module in $(filter-out tests/bench/bench_select.py,$(wildcard tests/bench/bench_*.py)); do \
+	@for module in $(filter-out $(ALONE),$(wildcard tests/bench/bench_*.py)); do \
 		echo; OMP_NUM_THREADS=1 $(BIN)/python "$$module" || exit 1; done
 
 bench-full: $(STAMP) ## Measure the catalog over 4.5 million people: 40 minutes, 20 GB of disk
@@ -60,6 +62,15 @@ bench-full: $(STAMP) ## Measure the catalog over 4.5 million people: 40 minutes,
 
 bench-select: $(STAMP) ## Judge the proposers in simulated worlds, 20 seeds each: regret against uniform and the best
 	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/bench_select.py --full
+
+bench-loader: $(STAMP) ## The loader against webdataset, litdata and mosaicml-streaming, each in its own environment
+	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/bench_loader.py
+
+bench-train: $(STAMP) ## Rates and memory of plain, meta and adaptation steps, as ratios
+	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/bench_train.py
+
+bench-meta: $(STAMP) ## What test-time optimisation gains, by kind of training: six kinds, three seeds, each resumable
+	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/bench_meta.py
 
 constraints: $(STAMP) ## Write constraints.txt again from what is installed in .venv
 	$(BIN)/python -m pip freeze --exclude-editable | sed -e 's/+cpu$$//' -e '/ @ /d' > $(VENV)/constraints.new
