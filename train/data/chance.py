@@ -7,6 +7,7 @@ draws the same. The hash is splitmix64 (Steele, Lea, Flood: Fast splittable pseu
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import blake2b
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +30,7 @@ class Chance:
 
     def uniform(self, stream: str, *shape: int) -> Floats:
         """Numbers (N, *shape), each in [0, 1)."""
-        word = np.uint64(int.from_bytes(stream.encode()[-8:], "little"))
+        word = np.uint64(int.from_bytes(blake2b(stream.encode(), digest_size=8).digest(), "little"))
         count = int(np.prod(shape, dtype=int))
         steps = np.arange(count, dtype=np.uint64) * _STEP
         hashed = mix(mix(self.state ^ word)[:, None] + steps)

@@ -49,7 +49,11 @@ class CropSize:
 
 
 def crop_maps(
-    boxes: Floats, size: CropSize, turns: Floats | None = None, zoom: Floats | None = None, shift: Floats | None = None
+    boxes: Floats,
+    size: CropSize,
+    turns: Floats | None = None,
+    zoom: Floats | None = None,
+    shift: Floats | None = None,
 ) -> Floats:
     """Affine maps (N, 2, 3) from stored pixels to crop pixels that put a padded person box into the crop.
 

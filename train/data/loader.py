@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
-
 from catalogs.selection import Selection
 from harmonize.shards.read import Sample, open_store
+from train.data.augment import NONE, Augment, changes_of, occlude, recolour
 from train.data.batch import Batch
 from train.data.chance import Chance, chance_of
 from train.data.crops import CropSize, crop_maps, cut_crop, person_boxes
+from train.data.detector import NO_ERRORS, Detector, detect
 from train.data.members import Members, bind
 from train.data.schedule import Draws, Schedule, State
 from train.data.targets import Rows, allocate, write_targets
@@ -62,12 +62,14 @@ class Loader:
         *,
         batch_size: int,
         size: CropSize,
+        augment: Augment = NONE,
+        detector: Detector = NO_ERRORS,
         num_threads: int = 0,
         read: Callable[[str], Sample] | None = None,
     ) -> None:
         self.schedule = Schedule(selection, batch_size)
         self.members: Members = bind(store, selection)
-        self.size = size
+        self.size, self.augment, self.detector = size, augment, detector
         self.num_threads = num_threads
         self._read = open_store(store).sample if read is None else read
 
@@ -78,7 +80,7 @@ class Loader:
             StoreError: a shard or a sample of it is gone or was altered. RawFileError: a picture does not decode.
             DataError: a sample has no person box. UsageError: a sample has no picture.
         """
-        planned = (self._plan(*step, rank, world_size) for step in self.schedule.batches(state, rank, world_size))
+        planned = (self._plan(*step) for step in self.schedule.batches(state, rank, world_size))
         if not self.num_threads:
             for work in planned:
                 sources = [source for piece in work.pieces() for source in self._fill(work, piece)]
@@ -96,27 +98,26 @@ class Loader:
             finally:
                 pool.shutdown(cancel_futures=True)
 
-    def _plan(self, after: State, draws: Draws, rank: int, world_size: int) -> _Work:
+    def _plan(self, after: State, draws: Draws) -> _Work:
         keys = self.members.keys
-        # `after` is the state behind this batch; its own place is one step before.
-        epoch, step = (after.epoch, after.step - 1) if after.step else (after.epoch - 1, self.schedule.num_steps - 1)
-        positions = step * self.schedule.batch_size + rank + world_size * np.arange(len(draws.member))
         return _Work(
             after=after,
             keys=[keys[i][at] for i, at in zip(draws.member.tolist(), draws.sample.tolist(), strict=True)],
             rows=allocate(len(draws.member), self.size),
-            chance=chance_of(self.schedule.selection.seed, epoch, positions),
+            chance=chance_of(self.schedule.selection.seed, draws.epoch, draws.position),
         )
 
     def _fill(self, work: _Work, piece: slice) -> list[tuple[str, str]]:
         """Write the rows of a piece; returns their sources as the records say them."""
         samples = [self._read(key) for key in work.keys[piece]]
-        rows = work.rows[piece]
+        rows, chance = work.rows[piece], work.chance[piece]
         instances = [sample.instance for sample in samples]
-        num = len(samples)
-        maps = crop_maps(person_boxes(samples), self.size)
+        changes = changes_of(self.augment, chance)
+        maps = crop_maps(person_boxes(samples), self.size, changes.turn, changes.zoom, changes.shift)
         for sample, one, out in zip(samples, maps, rows.crop, strict=True):
             cut_crop(sample, one, out)
-        write_targets(rows, instances, maps, np.broadcast_to(np.eye(3), (num, 3, 3)), np.zeros(num, bool))
-        rows.observed_px[:] = rows.keypoints_px
+        recolour(changes, rows.crop)
+        occlude(self.augment, rows.crop, chance)
+        write_targets(rows, instances, maps, changes.spin, changes.is_mirrored)
+        rows.observed_px[:] = detect(self.detector, rows.keypoints_px, chance)
         return [(one.provenance.dataset, one.provenance.split) for one in instances]
