@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -95,16 +95,27 @@ class Store:
                 span = os.pread(file.fileno(), place.size, place.offset)
         except OSError as error:
             raise _altered(tar, key, f"cannot be read ({error.strerror})") from error
-        for extension, problem in differences(key, span, place.offset, place.members):
-            raise _altered(tar, key, f"{extension}: {problem}")
-        contents = {
-            extension: span[member.offset - place.offset :][: member.size]
-            for extension, member in place.members.items()
-        }
-        vector, strings = contents.pop("npy"), contents.pop("json")
-        extension, picture = next(iter(contents.items()), ("", None))
-        instance = decode(from_npy(vector), json.loads(strings))
-        return Sample(instance=instance, picture=picture, extension=extension)
+        return sample_in(span, key, place.offset, place.members, tar)
+
+
+def sample_in(span: bytes, key: str, offset: int, members: Mapping[str, Member], tar: Path | str) -> Sample:
+    """The sample in its bytes of a tar.
+
+    span: what was read at byte `offset`. members: by extension, in the order of the tar.
+
+    Raises:
+        StoreError: the bytes are not those that were written; `tar` and the key are named.
+    """
+    for extension, problem in differences(key, span, offset, members):
+        raise _altered(tar, key, f"{extension}: {problem}")
+    contents = {
+        extension: span[member.offset - offset : member.offset - offset + member.size]
+        for extension, member in members.items()
+    }
+    vector, strings = contents.pop("npy"), contents.pop("json")
+    extension, picture = next(iter(contents.items()), ("", None))
+    instance = decode(from_npy(vector), json.loads(strings))
+    return Sample(instance=instance, picture=picture, extension=extension)
 
 
 def _may_hold(manifest: Manifest, key: str) -> bool:
@@ -115,7 +126,7 @@ def _may_hold(manifest: Manifest, key: str) -> bool:
     return True
 
 
-def _altered(tar: Path, key: str, problem: str) -> StoreError:
+def _altered(tar: Path | str, key: str, problem: str) -> StoreError:
     return StoreError(
         f"{tar}: sample {key}: {problem}",
         fix="run `ehps verify` on the store, then `ehps ingest` again for this split",

@@ -2,74 +2,206 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
-from catalogs.selection import Selection
-from catalogs.store import open as open_catalog
-from catalogs.store import query
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from catalogs.selection import Selection, ShardRef
 from harmonize.errors import StoreError, UsageError
+from harmonize.shards.index import PLACE_COLUMNS
+from harmonize.shards.names import INDEX, TAR
+from harmonize.shards.read import Sample, sample_in
+from train.data.cache import Cache
+from train.data.files import Files, Folder, Shard
+from train.data.places import Keys, Places, places_in
+from train.data.remote import Remote, is_url
+
+S = TypeVar("S")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Members:
-    """keys[i]: the sorted sample keys of `selection.members[i]`. is_standin: whether the bodies are stand-ins."""
+    """The samples of a selection. shards: in the order of `selection.shards`. places[i]: of `selection.members[i]`.
+    is_standin: whether the bodies are stand-ins."""
 
-    keys: tuple[tuple[str, ...], ...]
+    selection: Selection
+    files: Files
+    shards: tuple[Shard, ...]
+    places: tuple[Places, ...]
     is_standin: bool
 
+    @property
+    def keys(self) -> tuple[Keys, ...]:
+        """keys[i]: the sorted sample keys of `selection.members[i]`."""
+        return tuple(places.keys for places in self.places)
 
-def bind(store: Path, selection: Selection) -> Members:
+    def sample(self, member: int, at: int) -> Sample:
+        """The sample `keys[member][at]`, by one read; from any thread.
+
+        Raises:
+            StoreError: its shard is missing, it was altered, or its record is that of another sample.
+            UsageError: a remote store cannot be reached.
+        """
+        key = self.places[member].keys[at]
+        shard_at, offset, size, members = self.places[member].of(at)
+        shard = self.shards[shard_at]
+        tar = f"{self.files.root}/{shard.tar}"
+        sample = self.files.span(shard, offset, size, lambda span: sample_in(span, key, offset, members, tar))
+        check_record(sample, key, self.selection.members[member].name, tar)
+        return sample
+
+
+def check_record(sample: Sample, key: str, member: str, tar: str) -> None:
+    """Raises StoreError when a record says that it is of another sample or source than it was drawn as."""
+    instance = sample.instance
+    found = (instance.key, f"{instance.provenance.dataset}/{instance.provenance.split}")
+    if found != (key, member):
+        raise StoreError(
+            f"{tar}: expected the record of {key} of {member}, found that of {found[0]} of {found[1]}",
+            fix="run `ehps verify` on the store, then `ehps ingest` again for this split",
+            sample=key,
+        )
+
+
+def open_files(store: Path | str, cache: Cache | None = None) -> Files:
+    """The files of a store: a folder, or a URL such as s3://bucket/store, read through `cache`.
+
+    Raises:
+        UsageError: no folder, no such kind of URL, or a URL without a cache.
+    """
+    if not is_url(store):
+        return Folder(Path(store))
+    if cache is None:
+        raise UsageError(f"{store}: expected a cache for a remote store, found none", fix="name a folder for its cache")
+    return Remote(str(store), cache)
+
+
+def bind(store: Path | str, selection: Selection, cache: Cache | None = None) -> Members:
     """Find the samples of a selection. Shards that were added to the store later are left out.
+
+    cache: for a store that is a URL, see `open_files`.
 
     Raises:
         StoreError: a shard of the selection is missing or was made from other inputs, or the samples are not as many as
             the selection says.
-        UsageError: stand-in and licensed bodies would be mixed, or a chosen sample is not in its shards.
+        UsageError: stand-in and licensed bodies would be mixed, a chosen sample is not in its shards, or the store
+            cannot be reached.
     """
-    with open_catalog(store) as con:
-        shards = {row[0]: row[1:] for row in query(con, "SELECT shard, plan_digest, is_standin FROM shards").rows}
-        _check_shards(store, selection, shards)
-        names = [ref.shard for ref in selection.shards]
-        sql = (
-            "SELECT dataset, split, key FROM instances WHERE list_contains($shards, shard) ORDER BY dataset, split, key"
-        )
-        found = query(con, sql, {"shards": names}).rows
-    chosen = None if selection.sample_keys is None else set(selection.sample_keys)
-    if chosen is not None and (unknown := chosen - {key for _, _, key in found}):
-        raise UsageError(
-            f"{store}: {len(unknown)} chosen samples are not in the selection's shards, {min(unknown)} first",
-            fix="make the selection again on this store",
-        )
-    groups: dict[tuple[str, str], list[str]] = {}
-    for dataset, split, key in found:
-        if chosen is None or key in chosen:
-            groups.setdefault((dataset, split), []).append(key)
+    files = open_files(store, cache)
+    shards = find_shards(files, selection)
+    tables = each(files, files.places, shards)
+    found = {name: _places(shards, tables, name) for name in dict.fromkeys(_source(shard) for shard in shards)}
+    if selection.sample_keys is not None:
+        found = _chosen(files, selection.sample_keys, found)
     for member in selection.members:
-        expected, num_found = member.num_available, len(groups.get((member.dataset, member.split), ()))
-        if num_found != expected:
-            raise StoreError(
-                f"{store}: {member.name}: expected {expected} samples as in the selection, found {num_found}",
-                fix="make the selection again on this store, or run `ehps verify`",
-            )
-    keys = tuple(tuple(groups[member.dataset, member.split]) for member in selection.members)
-    return Members(keys=keys, is_standin=any(shards[name][1] for name in names))
+        num_found = len(found[member.name].keys) if member.name in found else 0
+        check_count(files, member.name, member.num_available, num_found)
+    return Members(
+        selection=selection,
+        files=files,
+        shards=shards,
+        places=tuple(found[member.name] for member in selection.members),
+        is_standin=any(shard.is_standin for shard in shards),
+    )
 
 
-def _check_shards(store: Path, selection: Selection, shards: dict[str, tuple[str, bool]]) -> None:
-    for ref in selection.shards:
-        digest = shards[ref.shard][0] if ref.shard in shards else None
-        if digest != ref.digest:
-            found = "no such shard" if digest is None else f"plan {digest[:12]}"
-            raise StoreError(
-                f"{store}: shard {ref.shard}: expected plan {ref.digest[:12]} as in the selection, found {found}",
-                fix="make the selection again on this store",
-                shard=ref.shard,
-            )
-    standin = [ref.shard for ref in selection.shards if shards[ref.shard][1]]
-    if standin and len(standin) < len(selection.shards):
-        licensed = next(ref.shard for ref in selection.shards if not shards[ref.shard][1])
+def find_shards(files: Files, selection: Selection) -> tuple[Shard, ...]:
+    """The selection's shards, each as the selection knew it, and of one kind of bodies.
+
+    Raises:
+        StoreError, UsageError: as `bind` says of shards.
+    """
+    shards = tuple(each(files, partial(_shard, files), selection.shards))
+    standin = [shard.name for shard in shards if shard.is_standin]
+    if standin and len(standin) < len(shards):
+        licensed = next(shard.name for shard in shards if not shard.is_standin)
         raise UsageError(
-            f"{store}: stand-in bodies ({standin[0]}) and licensed bodies ({licensed}) must not be mixed in training",
+            f"{files.root}: stand-in bodies ({standin[0]}) and licensed bodies ({licensed}) must not be mixed in "
+            "training",
             fix="ingest all datasets with the same body models, or select from one kind only",
         )
+    return shards
+
+
+def check_count(files: Files, member: str, expected: int, found: int) -> None:
+    """Raises StoreError when a member has not as many samples as the selection says."""
+    if found == expected:
+        return
+    none = "" if found else "; none of the selection's shards is of this dataset and split"
+    raise StoreError(
+        f"{files.root}: {member}: expected {expected} samples as in the selection, found {found}{none}",
+        fix="make the selection again on this store, or run `ehps verify`",
+    )
+
+
+def each(files: Files, work: Callable[[S], T], items: Sequence[S]) -> list[T]:
+    """`work` on each item, by as many threads as the files can serve; results in the order of the items."""
+    with ThreadPoolExecutor(files.num_readers) as pool:
+        return list(pool.map(work, items))
+
+
+def _shard(files: Files, ref: ShardRef) -> Shard:
+    manifest = files.manifest(ref)
+    if manifest is None or manifest.plan_digest != ref.digest:
+        found = "no such shard" if manifest is None else f"plan {manifest.plan_digest[:12]}"
+        raise StoreError(
+            f"{files.root}: shard {ref.shard}: expected plan {ref.digest[:12]} as in the selection, found {found}",
+            fix="make the selection again on this store",
+            shard=ref.shard,
+        )
+    return Shard(
+        name=manifest.name,
+        dataset=manifest.dataset,
+        split=manifest.split,
+        is_standin=manifest.is_standin,
+        num_samples=manifest.num_samples,
+        tar_bytes=manifest.files[TAR].size,
+        tar_sha256=manifest.files[TAR].sha256,
+        index_sha256=manifest.files[INDEX].sha256,
+    )
+
+
+def _source(shard: Shard) -> str:
+    return f"{shard.dataset}/{shard.split}"
+
+
+def _places(shards: Sequence[Shard], tables: Sequence[Any], source: str) -> Places:
+    mine = [i for i, shard in enumerate(shards) if _source(shard) == source]
+    return places_in([tables[i].select(PLACE_COLUMNS) for i in mine], mine, [shards[i].name for i in mine])
+
+
+def _chosen(files: Files, sample_keys: Sequence[str], found: dict[str, Places]) -> dict[str, Places]:
+    """The places of the chosen samples only."""
+    chosen = pa.array(sample_keys, pa.string())
+    all_keys = pa.chunked_array([places.keys.array for places in found.values()], pa.string())
+    is_known = pc.is_in(chosen, value_set=all_keys).to_numpy(zero_copy_only=False)
+    if not is_known.all():
+        raise UsageError(
+            f"{files.root}: {np.count_nonzero(~is_known)} chosen samples are not in the selection's shards, "
+            f"{sample_keys[int(np.argmin(is_known))]} first",
+            fix="make the selection again on this store",
+        )
+    is_chosen = pc.is_in(all_keys, value_set=chosen).combine_chunks().to_numpy(zero_copy_only=False)
+    ends = np.cumsum([len(places.keys) for places in found.values()])[:-1]
+    parts = np.split(is_chosen, ends)
+    return {name: _only(places, part) for (name, places), part in zip(found.items(), parts, strict=True)}
+
+
+def _only(places: Places, rows: Any) -> Places:
+    return replace(
+        places,
+        keys=Keys(places.keys.array.filter(pa.array(rows))),
+        shard=places.shard[rows],
+        offset=places.offset[rows],
+        sizes=places.sizes[rows],
+        digests=places.digests[rows],
+        extension=places.extension[rows],
+    )
