@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from benchmark.metrics.points import axes_first, check_finite, check_pair, lengths
+from benchmark.metrics.rotation_fit import nearest_rotations
 
 MIN_POINTS = 3
 """Fewer always fit without error, whatever is predicted."""
@@ -36,8 +38,9 @@ class Similarity:
 def procrustes(source_m: Tensor, target_m: Tensor, weights: Tensor | None = None) -> Similarity:
     """The similarity that takes source onto target (N, P, 3) with the least sum of weighted squared distances.
 
-    Umeyama 1991 (IEEE TPAMI 13(4), eq. 40-42, with weights in the sums), by one batched SVD of the 3x3 covariances; a
-    reflection is never a solution. `weights` (N, P) are not negative or bool; a point of weight 0 may be anything.
+    Umeyama 1991 (IEEE TPAMI 13(4), eq. 40-42, with weights in the sums), by one batched SVD of the 3x3 covariances
+    (`rotation_fit`); a reflection is never a solution. `weights` (N, P) are not negative or bool; a point of weight 0
+    may be anything.
 
     Degenerate samples:
         fewer than three points with weight: no transform (NaN), since one or two always fit;
@@ -57,13 +60,10 @@ def procrustes(source_m: Tensor, target_m: Tensor, weights: Tensor | None = None
         source_m, target_m = (torch.where(weights[..., None] > 0, of, 0.0) for of in (source_m, target_m))
     check_finite(source_m, "source points of an alignment")
     check_finite(target_m, "target points of an alignment")
-    fit = _fit(axes_first(source_m), axes_first(target_m), weights)
-    turned = (fit.rotation @ fit.source_mean)[..., 0]
-    return Similarity(
-        scale=fit.scale,
-        rotation=fit.rotation,
-        translation_m=fit.target_mean[..., 0] - fit.scale[:, None] * turned,
-    )
+    pair = _centred(axes_first(source_m), axes_first(target_m), weights)
+    scale, rotation = _fits([pair])
+    turned = (rotation @ pair.source_mean)[..., 0]
+    return Similarity(scale=scale, rotation=rotation, translation_m=pair.target_mean[..., 0] - scale[:, None] * turned)
 
 
 def aligned_distances(source_m: Tensor, target_m: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -71,61 +71,71 @@ def aligned_distances(source_m: Tensor, target_m: Tensor, weights: Tensor | None
 
     NaN where there is no transform; a distance of a point without weight means nothing.
     """
-    fit = _fit(source_m, target_m, weights)
-    columns = torch.split(fit.scale[:, None, None] * fit.rotation, 1, dim=2)
-    left = -fit.target_offsets
-    for column, axis in zip(columns, torch.split(fit.source_offsets, 1, dim=1), strict=True):
-        left.addcmul_(column, axis)
-    return lengths(left)
+    return aligned_parts([(source_m, target_m, weights)])[0]
+
+
+def aligned_parts(parts: Sequence[tuple[Tensor, Tensor, Tensor | None]]) -> list[Tensor]:
+    """`aligned_distances` of several parts of the same samples, (source, target, weights) each: one SVD for all."""
+    pairs = [_centred(*part) for part in parts]
+    scale, rotation = _fits(pairs)
+    turns = torch.split(scale[:, None, None] * rotation, [len(pair.source) for pair in pairs])
+    return [
+        lengths(torch.baddbmm(pair.target, turn, pair.source, beta=-1)) for pair, turn in zip(pairs, turns, strict=True)
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Fit:
-    """scale (N,), rotation (N, 3, 3); means (N, 3, 1) and the points' offsets from them (N, 3, P)."""
+class _Pair:
+    """Points (N, 3, P) as offsets from their means (N, 3, 1); covariance (N, 3, 3) of target with source; variance (N,)
+    of the source; is_enough (N,): there are points to fit to."""
 
-    scale: Tensor
-    rotation: Tensor
+    source: Tensor
+    target: Tensor
     source_mean: Tensor
     target_mean: Tensor
-    source_offsets: Tensor
-    target_offsets: Tensor
+    covariance: Tensor
+    variance: Tensor
+    is_enough: Tensor
 
 
-def _fit(source: Tensor, target: Tensor, weights: Tensor | None) -> _Fit:
+def _centred(source: Tensor, target: Tensor, weights: Tensor | None) -> _Pair:
     """Of points (N, 3, P), all finite."""
     num_points = source.shape[2]
     if weights is None:
         is_enough = torch.full((len(source),), num_points >= MIN_POINTS, device=source.device)
         source_mean, target_mean = source.mean(2, keepdim=True), target.mean(2, keepdim=True)
-        source_offsets, target_offsets = source - source_mean, target - target_mean
-        weighted, divisor = source_offsets, max(num_points, 1)
+        source, target = source - source_mean, target - target_mean
+        weighted, divisor = source, max(num_points, 1)
+        variance = torch.linalg.vector_norm(source.flatten(1), dim=1).square()
     else:
         is_enough = (weights > 0).sum(1) >= MIN_POINTS
         share = weights.to(source.dtype)[:, None]
         share = share / share.sum(2, keepdim=True).clamp(min=torch.finfo(source.dtype).tiny)
         source_mean, target_mean = ((of * share).sum(2, keepdim=True) for of in (source, target))
-        source_offsets, target_offsets = source - source_mean, target - target_mean
-        weighted, divisor = source_offsets * share, 1
-    covariance = target_offsets @ weighted.mT / divisor
-    variance = (weighted * source_offsets).sum((1, 2)) / divisor
-
-    left, singular, right = torch.linalg.svd(covariance)
-    turn = left @ right
-    is_mirror = torch.linalg.det(turn) < 0
-    mirror = 2 * left[:, :, 2:] * right[:, 2:]
-    rotation = torch.where(is_mirror[:, None, None], turn - mirror, turn)
-    scale = (singular.sum(1) - torch.where(is_mirror, 2 * singular[:, 2], 0.0)) / variance
-
-    # Below the rounding of the coordinates a spread is none: its scale would be a quotient of two roundings.
-    rounding = 16 * torch.finfo(source.dtype).eps * source_mean.abs().amax((1, 2))
-    is_one_point = variance <= rounding.square()
-    scale = torch.where(is_one_point, 1.0, scale)
-    rotation = torch.where(is_one_point[:, None, None], torch.eye(3, dtype=rotation.dtype).to(rotation), rotation)
-    return _Fit(
-        scale=scale.masked_fill(~is_enough, float("nan")),
-        rotation=rotation.masked_fill(~is_enough[:, None, None], float("nan")),
+        source, target = source - source_mean, target - target_mean
+        weighted, divisor = source * share, 1
+        variance = (weighted * source).sum((1, 2))
+    return _Pair(
+        source=source,
+        target=target,
         source_mean=source_mean,
         target_mean=target_mean,
-        source_offsets=source_offsets,
-        target_offsets=target_offsets,
+        covariance=target @ weighted.mT / divisor,
+        variance=variance / divisor,
+        is_enough=is_enough,
     )
+
+
+def _fits(pairs: Sequence[_Pair]) -> tuple[Tensor, Tensor]:
+    """Scales (M,) and rotations (M, 3, 3) of the samples of all pairs, one pair after the other."""
+    rotation, stretch = nearest_rotations(torch.cat([pair.covariance for pair in pairs]))
+    variance = torch.cat([pair.variance for pair in pairs])
+    farthest = torch.cat([pair.source_mean.abs().amax((1, 2)) for pair in pairs])
+    is_enough = torch.cat([pair.is_enough for pair in pairs])
+
+    # Below the rounding of the coordinates a spread is none: its scale would be a quotient of two roundings.
+    is_one_point = variance <= (16 * torch.finfo(variance.dtype).eps * farthest).square()
+    scale = torch.where(is_one_point, 1.0, stretch / variance)
+    rotation = torch.where(is_one_point[:, None, None], torch.eye(3, dtype=rotation.dtype).to(rotation), rotation)
+    without = ~is_enough
+    return scale.masked_fill(without, float("nan")), rotation.masked_fill(without[:, None, None], float("nan"))

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from benchmark.metrics.alignment import aligned_distances
+from benchmark.metrics.alignment import aligned_parts
 from benchmark.metrics.parts import FIELD_JOINTS, JointPart
 from benchmark.metrics.points import (
     Errors,
@@ -26,6 +26,7 @@ from benchmark.metrics.points import (
     in_blocks,
     lengths,
     mean_counted,
+    picked,
     reported,
 )
 
@@ -55,12 +56,12 @@ def mpjpe(
         raise ValueError(f"expected parts with a root to align at, found none for {', '.join(without)}")
 
     def measure(pred: Tensor, true: Tensor, known: Tensor | None, counted: Tensor | None) -> Errors:
-        difference = pred - true
+        difference = axes_first(pred - true)
         errors: Errors = {}
         for part, of in parts.items():
             joints, roots = torch.tensor(of.joints, device=pred.device), list(of.roots)
-            offset = difference[:, roots].mean(1)
-            distances_m = lengths(axes_first(difference, joints).sub_(offset[..., None]))
+            offset = difference[:, :, roots].mean(2, keepdim=True)
+            distances_m = lengths(picked(difference, joints).sub_(offset))
             error = mean_counted(distances_m, None if counted is None else counted[:, joints])
             errors[part] = error if known is None else error.masked_fill(~known[:, roots].all(1), float("nan"))
         return errors
@@ -84,13 +85,16 @@ def pa_mpjpe(
     true_m = _checked(pred_m, true_m, parts, valid, known, counted)
 
     def measure(pred: Tensor, true: Tensor, known: Tensor | None, counted: Tensor | None) -> Errors:
-        errors: Errors = {}
-        for part, of in parts.items():
-            joints = torch.tensor(of.joints, device=pred.device)
-            weights = None if known is None else known[:, joints]
-            distances_m = aligned_distances(axes_first(pred, joints), axes_first(true, joints), weights)
-            errors[part] = mean_counted(distances_m, None if counted is None else counted[:, joints])
-        return errors
+        of_part = {part: torch.tensor(of.joints, device=pred.device) for part, of in parts.items()}
+
+        def rows(mask: Tensor | None, joints: Tensor) -> Tensor | None:
+            return None if mask is None else mask[:, joints]
+
+        pred, true = axes_first(pred), axes_first(true)
+        left_m = aligned_parts(
+            [(picked(pred, joints), picked(true, joints), rows(known, joints)) for joints in of_part.values()]
+        )
+        return {part: mean_counted(of, rows(counted, of_part[part])) for part, of in zip(of_part, left_m, strict=True)}
 
     return reported(in_blocks(measure, pred_m, true_m, known, _both(known, counted)), valid)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from benchmark.metrics.alignment import aligned_distances
+from benchmark.metrics.alignment import aligned_parts
 from benchmark.metrics.parts import Indices, MeshParts
 from benchmark.metrics.points import (
     Errors,
@@ -23,6 +23,7 @@ from benchmark.metrics.points import (
     in_blocks,
     lengths,
     mean_counted,
+    picked,
     reported,
 )
 
@@ -70,7 +71,7 @@ def pve(
         offsets = pred_joints_m[:, joints] - true_joints_m[:, joints]
 
     def measure(pred: Tensor, true: Tensor, offsets: Tensor, counted: Tensor | None) -> Errors:
-        difference = pred - true
+        difference = axes_first(pred - true)
         at_root: dict[tuple[int, ...], Tensor] = {}
         errors: Errors = {}
         for part, ids in parts.vertices.items():
@@ -79,7 +80,7 @@ def pve(
                 distances_m = at_root[roots] if some is None else at_root[roots].index_select(1, some)
             else:
                 offset = offsets[:, [joints.index(joint) for joint in roots]].mean(1)
-                distances_m = lengths(axes_first(difference, some).sub_(offset[..., None]))
+                distances_m = lengths(picked(difference, some) - offset[..., None])
                 if some is None:
                     at_root[roots] = distances_m
             errors[part] = _mean(distances_m, counted, some)
@@ -98,11 +99,10 @@ def pa_pve(
     _check(pred_m, true_m, parts, valid, counted)
 
     def measure(pred: Tensor, true: Tensor, counted: Tensor | None) -> Errors:
-        errors: Errors = {}
-        for part, ids in parts.vertices.items():
-            some = _ids(ids, parts, pred)
-            errors[part] = _mean(aligned_distances(axes_first(pred, some), axes_first(true, some)), counted, some)
-        return errors
+        some = {part: _ids(ids, parts, pred) for part, ids in parts.vertices.items()}
+        pred, true = axes_first(pred), axes_first(true)
+        left_m = aligned_parts([(picked(pred, ids), picked(true, ids), None) for ids in some.values()])
+        return {part: _mean(of, counted, some[part]) for part, of in zip(some, left_m, strict=True)}
 
     return reported(in_blocks(measure, pred_m, true_m, counted), valid)
 

@@ -18,7 +18,16 @@ from torch import Tensor
 
 from benchmark.metrics.alignment import aligned_distances
 from benchmark.metrics.parts import FIELD_JOINTS, JointPart
-from benchmark.metrics.points import MM_PER_M, axes_first, check_finite, check_mask, check_pair, lengths, mean_counted
+from benchmark.metrics.points import (
+    MM_PER_M,
+    axes_first,
+    check_finite,
+    check_mask,
+    check_pair,
+    lengths,
+    mean_counted,
+    picked,
+)
 
 PCK3D_MM = 150.0
 AUC3D_MM = tuple(float(threshold) for threshold in range(0, 151, 5))
@@ -72,11 +81,11 @@ def _distances_mm(
     joints, roots = torch.tensor(part.joints, device=pred.device), list(part.roots)
     known_part = None if known is None else known[:, joints]
     if alignment == "procrustes":
-        distances_m = aligned_distances(axes_first(pred, joints), axes_first(true, joints), known_part)
+        distances_m = aligned_distances(picked(axes_first(pred), joints), picked(axes_first(true), joints), known_part)
     elif roots:
         difference = pred - true
         offset = difference[:, roots].mean(1)
-        distances_m = lengths(axes_first(difference, joints) - offset[..., None])
+        distances_m = lengths(picked(axes_first(difference), joints) - offset[..., None])
         if known is not None:
             distances_m = distances_m.masked_fill(~known[:, roots].all(1, keepdim=True), float("nan"))
     else:

@@ -13,7 +13,7 @@ MM_PER_M = 1000.0
 NAMED_SAMPLES = 5
 
 # So many points' temporaries stay in a core's cache, which halves the time of larger batches; a GPU wants them all.
-_POINTS_AT_ONCE = {"cpu": 1 << 16}
+_POINTS_AT_ONCE = {"cpu": 1 << 17}
 _POINTS_AT_ONCE_ELSEWHERE = 1 << 26
 
 Errors = dict[str, Tensor]
@@ -82,13 +82,18 @@ def check_finite(points: Tensor, what: str) -> None:
         )
 
 
-def axes_first(points: Tensor, some: Tensor | None = None) -> Tensor:
-    """Points (N, P, D), or those of them at `some` (K,), as (N, D, P).
+def axes_first(points: Tensor) -> Tensor:
+    """Points (N, P, D) as (N, D, P).
 
     Everything is computed in this order: arithmetic along an axis of length three is several times slower than along
     that of the points.
     """
-    return (points if some is None else points.index_select(1, some)).mT.contiguous()
+    return points.mT.contiguous()
+
+
+def picked(points: Tensor, some: Tensor | None) -> Tensor:
+    """Points (N, D, P) at `some` (K,), or all: (N, D, K). On a CPU `gather` is thrice as fast as `index_select`."""
+    return points if some is None else points.gather(2, some.expand(*points.shape[:2], -1))
 
 
 def lengths(vectors: Tensor) -> Tensor:
