@@ -25,6 +25,7 @@ from pipelines.commands.evaluate import evaluate
 from pipelines.commands.export import export
 from pipelines.commands.ingest import ingest
 from pipelines.commands.miniatures import miniatures
+from pipelines.commands.mixtures import mixtures
 from pipelines.commands.plot import plot
 from pipelines.commands.propose import propose
 from pipelines.commands.query import query
@@ -48,7 +49,7 @@ COMMANDS = (
     *(demo, miniatures, datasets),
     *(ingest, verify, report, export),
     *(describe, catalog, query, view, compare, plot, atlas),
-    *(rank, scaling, distance, propose),
+    *(rank, scaling, mixtures, distance, propose),
     *(train, evaluate),
 )
 for command in COMMANDS:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from benchmark.published import DATASET_NAMES, table
-from benchmark.smplerx.lengths import equal_share, num_distinct
+from benchmark.smplerx.lengths import Strategy, equal_share, num_distinct
 from harmonize.errors import UsageError
 
 DRAWS_PER_EPOCH: Mapping[str, int] = {"top5": 750_000, "top10": 1_500_000, "top20": 3_000_000, "all32": 4_500_000}
@@ -41,23 +41,47 @@ class Mixture:
 class Contribution:
     """What an epoch of a mixture shows of one dataset; None where the number of instances is not known.
 
-    passes: draws an instance; num_after_step: instances, rounded down, which loaders that begin with the first row
-    exceed by at most one a file.
+    num_after_step: instances, rounded down, which loaders that begin with the first row exceed by at most one a file.
+    share: draws of the dataset in an epoch.
     """
 
     dataset: str
     num_instances: int | None
     step: int
     num_after_step: int | None
-    share: int
-    passes: float | None
-    num_distinct: int | None
+    share: int | None
+
+    @property
+    def passes(self) -> float | None:
+        """Draws an instance."""
+        return None if self.num_after_step is None or self.share is None else self.share / self.num_after_step
+
+    @property
+    def num_distinct(self) -> int | None:
+        """Different instances among the draws."""
+        if self.num_after_step is None or self.share is None:
+            return None
+        return num_distinct(self.num_after_step, self.share)
+
+    @property
+    def num_whole(self) -> int | None:
+        """How often the whole list is shown; 0: it is cut."""
+        return None if self.num_after_step is None or self.share is None else self.share // self.num_after_step
+
+    @property
+    def num_random(self) -> int | None:
+        """Draws at random that fill the share up; a list that is cut has none."""
+        if self.num_after_step is None or self.share is None:
+            return None
+        return self.share % self.num_after_step if self.share > self.num_after_step else 0
 
     @property
     def effect(self) -> str:
         """What becomes of the list: repeated, or cut to the same instances in every epoch."""
-        if self.num_after_step is None:
+        if self.num_after_step is None or self.share is None:
             return ""
+        if self.num_after_step == self.share:
+            return "each once"
         return "repeated" if self.num_after_step < self.share else "cut to a fixed subset"
 
 
@@ -105,21 +129,34 @@ def best_k(k: int) -> Mixture:
     return mixture(sizes[k])
 
 
-def contributions(chosen: Mixture, num_instances: Mapping[str, int]) -> tuple[Contribution, ...]:
-    """What an epoch shows of each dataset, given the instances of each before its frame step."""
+def contributions(
+    chosen: Mixture,
+    num_instances: Mapping[str, int],
+    strategy: Strategy = "balance",
+    *,
+    lengths: Mapping[str, int] | None = None,
+) -> tuple[Contribution, ...]:
+    """What an epoch shows of each dataset, given the instances of each before its frame step.
+
+    lengths: for `weighted`, the draws of each dataset.
+
+    Raises:
+        UsageError: `weighted` without a positive length for each dataset of the mixture and no other, or lengths for
+            another strategy.
+    """
+    if (lengths is None) == (strategy == "weighted"):
+        raise UsageError(f"{chosen.name}: lengths of datasets are for weighted, which needs them; found {strategy}")
+    if lengths is not None and (set(lengths) != set(chosen.datasets) or min(lengths.values()) < 1):
+        wrong = sorted(set(lengths) ^ set(chosen.datasets)) or [name for name in lengths if lengths[name] < 1]
+        raise UsageError(
+            f"weighted: expected 1 or more draws for each of the {len(chosen.datasets)} datasets of {chosen.name}, "
+            f"found otherwise for {', '.join(wrong)}",
+            datasets=wrong,
+        )
     found = []
     for dataset in chosen.datasets:
         num, step = num_instances.get(dataset), chosen.step.get(dataset, 1)
         after = None if num is None else num // step
-        found.append(
-            Contribution(
-                dataset=dataset,
-                num_instances=num,
-                step=step,
-                num_after_step=after,
-                share=chosen.share,
-                passes=None if after is None else chosen.share / after,
-                num_distinct=None if after is None else num_distinct(after, chosen.share),
-            )
-        )
+        share = after if strategy == "concat" else chosen.share if lengths is None else lengths[dataset]
+        found.append(Contribution(dataset=dataset, num_instances=num, step=step, num_after_step=after, share=share))
     return tuple(found)
