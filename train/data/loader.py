@@ -1,6 +1,6 @@
 """Batches of a selection: samples read by one `pread` each, decoded, cropped, and written into a few large tensors.
 
-    selection -> Schedule (which keys) -> read (bytes, record) -> augmentation -> crop and targets -> Batch
+    selection -> Feed (which samples, and how to read them) -> augmentation -> crop and targets -> Batch
 
 Threads work on pieces of batches ahead of the caller, each in rows of its own; reading, decoding and warping leave the
 interpreter to the others. Order and content of the batches do not depend on the number of threads or processes.
@@ -9,22 +9,25 @@ interpreter to the others. Order and content of the batches do not depend on the
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from catalogs.selection import Selection
-from harmonize.shards.read import Sample, open_store
 from train.data.augment import NONE, Augment, changes_of, occlude, recolour
 from train.data.batch import Batch
+from train.data.cache import Cache
 from train.data.chance import Chance, chance_of
 from train.data.crops import CropSize, crop_maps, cut_crop, person_boxes
 from train.data.detector import NO_ERRORS, Detector, detect
-from train.data.members import Members, bind
-from train.data.schedule import Draws, Schedule, State
+from train.data.feed import Drawn, open_feed
+from train.data.members import Members
+from train.data.schedule import Schedule, State, Subset
 from train.data.targets import Rows, allocate, write_targets
+
+Sources = list[tuple[str, str]]
 
 BATCHES_AHEAD = 2
 PIECE = 16
@@ -33,22 +36,22 @@ PIECE = 16
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """A batch on its way: pieces finish in any order, each says its samples' sources."""
+    """A batch on its way: its pieces are filled in any order."""
 
-    after: State
-    keys: list[str]
+    drawn: Drawn
     rows: Rows
     chance: Chance
 
     def pieces(self) -> list[slice]:
-        return [slice(at, at + PIECE) for at in range(0, len(self.keys), PIECE)]
+        num = len(self.drawn.keys)
+        return [slice(at, min(at + PIECE, num)) for at in range(0, num, PIECE)]
 
 
 class Loader:
     """The batches of a selection over a store, for ever.
 
-    num_threads: threads that read and decode; 0 does it in the caller's thread. read: where samples come from, safe to
-    call from threads; the store's own files unless said otherwise.
+    store: a folder, or a URL with a `cache` of its bytes. size, augment, detector: what is made of a sample.
+    num_threads: threads that read and decode; 0 does it in the caller's thread. subset: see `Schedule`.
 
     Raises:
         StoreError, UsageError: the selection does not belong to the store (see `train.data.members.bind`), or the
@@ -57,7 +60,7 @@ class Loader:
 
     def __init__(
         self,
-        store: Path,
+        store: Path | str,
         selection: Selection,
         *,
         batch_size: int,
@@ -65,51 +68,56 @@ class Loader:
         augment: Augment = NONE,
         detector: Detector = NO_ERRORS,
         num_threads: int = 0,
-        read: Callable[[str], Sample] | None = None,
+        subset: Subset = "redrawn",
+        cache: Cache | None = None,
     ) -> None:
-        self.schedule = Schedule(selection, batch_size)
-        self.members: Members = bind(store, selection)
+        self.feed = open_feed(store, selection, batch_size=batch_size, subset=subset, cache=cache)
         self.size, self.augment, self.detector = size, augment, detector
         self.num_threads = num_threads
-        self._read = open_store(store).sample if read is None else read
+
+    @property
+    def schedule(self) -> Schedule:
+        """Which sample is drawn when."""
+        return self.feed.schedule
+
+    @property
+    def members(self) -> Members:
+        """The samples of the selection in the store."""
+        return self.feed.members
 
     def batches(self, state: State, rank: int = 0, world_size: int = 1) -> Generator[tuple[State, Batch]]:
         """What remains after `state`, as one process sees it; each batch with the state after it.
 
         Raises (while iterating):
             StoreError: a shard or a sample of it is gone or was altered. RawFileError: a picture does not decode.
-            DataError: a sample has no person box. UsageError: a sample has no picture.
+            DataError: a sample has no person box. UsageError: a sample has no picture, or the rank is impossible.
         """
-        planned = (self._plan(*step) for step in self.schedule.batches(state, rank, world_size))
+        planned = (self._plan(drawn) for drawn in self.feed.batches(state, rank, world_size))
         if not self.num_threads:
             for work in planned:
-                sources = [source for piece in work.pieces() for source in self._fill(work, piece)]
-                yield work.after, work.rows.batch(work.keys, sources)
+                yield _finished(work, [self._fill(work, piece) for piece in work.pieces()])
             return
         with ThreadPoolExecutor(self.num_threads, thread_name_prefix="loader") as pool:
-            ahead: deque[tuple[_Work, list[Future[list[tuple[str, str]]]]]] = deque()
+            ahead: deque[tuple[_Work, list[Future[Sources]]]] = deque()
             try:
                 while True:
                     for work in islice(planned, BATCHES_AHEAD + 1 - len(ahead)):
                         ahead.append((work, [pool.submit(self._fill, work, piece) for piece in work.pieces()]))
                     work, futures = ahead.popleft()
-                    sources = [source for future in futures for source in future.result()]
-                    yield work.after, work.rows.batch(work.keys, sources)
+                    yield _finished(work, [future.result() for future in futures])
             finally:
                 pool.shutdown(cancel_futures=True)
 
-    def _plan(self, after: State, draws: Draws) -> _Work:
-        keys = self.members.keys
+    def _plan(self, drawn: Drawn) -> _Work:
         return _Work(
-            after=after,
-            keys=[keys[i][at] for i, at in zip(draws.member.tolist(), draws.sample.tolist(), strict=True)],
-            rows=allocate(len(draws.member), self.size),
-            chance=chance_of(self.schedule.selection.seed, draws.epoch, draws.position),
+            drawn=drawn,
+            rows=allocate(len(drawn.keys), self.size),
+            chance=chance_of(self.feed.selection.seed, drawn.epoch, drawn.position),
         )
 
-    def _fill(self, work: _Work, piece: slice) -> list[tuple[str, str]]:
+    def _fill(self, work: _Work, piece: slice) -> Sources:
         """Write the rows of a piece; returns their sources as the records say them."""
-        samples = [self._read(key) for key in work.keys[piece]]
+        samples = [work.drawn.read(i) for i in range(piece.start, piece.stop)]
         rows, chance = work.rows[piece], work.chance[piece]
         instances = [sample.instance for sample in samples]
         changes = changes_of(self.augment, chance)
@@ -121,3 +129,8 @@ class Loader:
         write_targets(rows, instances, maps, changes.spin, changes.is_mirrored)
         rows.observed_px[:] = detect(self.detector, rows.keypoints_px, chance)
         return [(one.provenance.dataset, one.provenance.split) for one in instances]
+
+
+def _finished(work: _Work, sources: list[Sources]) -> tuple[State, Batch]:
+    flat = [source for piece in sources for source in piece]
+    return work.drawn.after, work.rows.batch(work.drawn.keys, flat)
