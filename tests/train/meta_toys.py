@@ -160,3 +160,10 @@ def dual(config: DualConfig, *, seed: int = 0) -> DualStep:
         if name.endswith("low_rank_out"):
             parameter.data = 0.3 * torch.randn(parameter.shape, generator=rng, dtype=parameter.dtype)
     return step
+
+
+def gradients(step: DualStep, total: Tensor) -> dict[str, Tensor]:
+    """Of every parameter that is trained, by name."""
+    trained = {name: value for name, value in step.named_parameters() if value.requires_grad}
+    found = torch.autograd.grad(total, list(trained.values()))
+    return dict(zip(trained, found, strict=True))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from meta_loop import loop_total
-from meta_toys import RATES, Toy, batch, body, dual, inner, outer
+from meta_toys import RATES, Toy, batch, body, dual, gradients, inner, outer
 from torch import Tensor
 
 from harmonize.errors import UsageError
@@ -23,12 +23,6 @@ SUBSETS = ("head", "head+lora", "head+norm", "all")
 
 def config(**options: Any) -> DualConfig:
     return DualConfig(**{**RATES, "rank": 2, **options})
-
-
-def gradients(step: DualStep, total: Tensor) -> dict[str, Tensor]:
-    trained = {name: value for name, value in step.named_parameters() if value.requires_grad}
-    found = torch.autograd.grad(total, list(trained.values()))
-    return dict(zip(trained, found, strict=True))
 
 
 def assert_same(found: dict[str, Tensor], expected: dict[str, Tensor], tolerance: float = 1e-10) -> None:
