@@ -47,7 +47,7 @@ def test_degenerate_6d_is_a_rotation_with_finite_second_derivatives(numbers: lis
     assert torch.isfinite(first).all()
     second = torch.stack([torch.autograd.grad(value, rot6d, retain_graph=True)[0] for value in first])
     assert torch.isfinite(second).all()
-    # Bounded, too, however short the columns are: each of the two columns brings a factor 1 / NEAR into each derivative.
+    # Bounded, too, however short the columns are: each of the two brings a factor 1 / NEAR into each derivative.
     assert first.abs().max() < 10 / NEAR**2
     assert second.abs().max() < 10 / NEAR**4
 

@@ -9,11 +9,12 @@ from typing import Any
 import torch
 
 from harmonize.errors import UsageError
+from train.models.smpler_x import SmplerX, SmplerXConfig
 from train.models.tokens import TokensConfig, TokensModel
-from train.models.vit import VITS
+from train.models.vit import VITS, VitConfig
 from train.steps import Regressor
 
-ModelConfig = TokensConfig
+ModelConfig = TokensConfig | SmplerXConfig
 
 _DECODERS: Mapping[str, Mapping[str, int]] = {
     "tiny": {"decoder_width": 128, "num_layers": 2, "num_heads": 4, "body_queries": 1, "hand_queries": 1},
@@ -32,15 +33,28 @@ def tokens_config(size: str, **vit_options: Any) -> TokensConfig:
     Raises:
         UsageError: there is no such size.
     """
-    if size not in VITS:
-        raise UsageError(
-            f"expected a size of {', '.join(VITS)}, found {size!r}", fix=f"choose one of {', '.join(VITS)}"
-        )
-    return TokensConfig(vit=replace(VITS[size], **vit_options), **_DECODERS.get(size, {}))
+    return TokensConfig(vit=_vit(size, vit_options), **_DECODERS.get(size, {}))
+
+
+def smpler_x_config(size: str, *, is_published: bool = False, **vit_options: Any) -> SmplerXConfig:
+    """A SMPLer-X of a named size, as `tokens_config`.
+
+    Raises:
+        UsageError: there is no such size.
+    """
+    return SmplerXConfig(vit=_vit(size, vit_options), is_published=is_published)
 
 
 def build(config: ModelConfig, seed: int = 0) -> Regressor:
     """A network with weights drawn from a seed; torch's global random state is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return TokensModel(config)
+        return TokensModel(config) if isinstance(config, TokensConfig) else SmplerX(config)
+
+
+def _vit(size: str, options: Mapping[str, Any]) -> VitConfig:
+    if size not in VITS:
+        raise UsageError(
+            f"expected a size of {', '.join(VITS)}, found {size!r}", fix=f"choose one of {', '.join(VITS)}"
+        )
+    return replace(VITS[size], **options)
