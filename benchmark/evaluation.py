@@ -135,20 +135,29 @@ def evaluate(
     )
 
 
+def check_models(protocol: Protocol, models: BodyModels, chosen: Chosen, device: str) -> None:
+    """The models are of the kind that the store was made with, and the device is there.
+
+    Raises:
+        UsageError: they are not.
+    """
+    if models.is_standin != chosen.is_standin:
+        made, given = ("the stand-in", "real models") if chosen.is_standin else ("real models", "the stand-in")
+        raise UsageError(
+            f"{protocol.name}: the store was made with {made}, found {given}",
+            fix="pass the body models it was made with, --body-models",
+        )
+    try:
+        check_device(device)
+    except ValueError as error:
+        raise UsageError(f"{device}: expected a device of this machine: {error}", fix="--device cpu") from error
+
+
 class _Measure:
     """Errors (N, metrics) of a batch of predictions, with the parts and models of a protocol at hand."""
 
     def __init__(self, protocol: Protocol, models: BodyModels, chosen: Chosen, device: str) -> None:
-        if models.is_standin != chosen.is_standin:
-            made, given = ("the stand-in", "real models") if chosen.is_standin else ("real models", "the stand-in")
-            raise UsageError(
-                f"{protocol.name}: the store was made with {made}, found {given}",
-                fix="pass the body models it was made with, --body-models",
-            )
-        try:
-            check_device(device)
-        except ValueError as error:
-            raise UsageError(f"{device}: expected a device of this machine: {error}", fix="--device cpu") from error
+        check_models(protocol, models, chosen, device)
         self._protocol, self._models, self._device = protocol, models, device
         self._all: MeshParts = mesh_parts(models)
         self._parts = only(self._all, protocol.parts)
@@ -156,7 +165,7 @@ class _Measure:
 
     def __call__(self, store: Store, batch: PredictionBatch, candidates: list[Candidate]) -> Floats:
         instances = [store.sample(key).instance for key in batch.keys]
-        pred = _meshes(batch, self._models)
+        pred = predicted_meshes(batch, self._models)
         true = true_meshes(instances, [one.is_source for one in candidates], self._models)
         try:
             if self._smpl is not None:
@@ -190,17 +199,24 @@ class _Measure:
         )
 
 
-def _meshes(batch: PredictionBatch, models: BodyModels) -> Floats:
+def predicted_meshes(batch: PredictionBatch, models: BodyModels) -> Floats:
+    """(N, 10475, 3) in metres."""
     if batch.vertices_m is not None:
         return batch.vertices_m
     assert batch.bodies is not None
     return models.get("smplx", "neutral").vertices(batch.bodies)
 
 
-def _inside(instance: Instance, points_m: Floats) -> npt.NDArray[np.bool_]:
-    """Which points (P, 3) have their place in the whole source picture, of which a crop may be stored (P,)."""
+def in_source_picture(instance: Instance, points_m: Floats) -> Floats:
+    """Points (P, 3) of the camera frame in pixels of the whole source picture (P, 2), of which a crop may be stored."""
     image = instance.image
-    points_px = project_with(instance.camera, points_m) + np.array([image.crop_x_px, image.crop_y_px])
+    return np.asarray(project_with(instance.camera, points_m) + np.array([image.crop_x_px, image.crop_y_px]))
+
+
+def _inside(instance: Instance, points_m: Floats) -> npt.NDArray[np.bool_]:
+    """Which points (P, 3) have their place in the whole source picture (P,)."""
+    image = instance.image
+    points_px = in_source_picture(instance, points_m)
     size_px = np.array([image.source_width_px or image.width_px, image.source_height_px or image.height_px])
     return np.asarray(((points_px > 0) & (points_px < size_px)).all(-1))
 

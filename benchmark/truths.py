@@ -28,11 +28,13 @@ _COLUMNS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A sample that the protocol's sub-sampling takes. group: what it is drawn with for intervals. labelled: the parts
-    with labels. is_source: whether its truth is the source's own mesh, else the neutral body, whose mean distance from
-    the source's mesh is fit_error_mm. problem: why it has no truth, empty if it has."""
+    """A sample that the protocol's sub-sampling takes. picture: path of its source picture. group: what it is drawn
+    with for intervals. labelled: the parts with labels. is_source: whether its truth is the source's own mesh, else the
+    neutral body, whose mean distance from the source's mesh is fit_error_mm. problem: why it has no truth, empty if it
+    has."""
 
     key: str
+    picture: str
     sequence: str
     subject: str
     group: str
@@ -153,6 +155,7 @@ def _candidate(row: dict[str, Any], protocol: Protocol) -> Candidate:
     is_source = protocol.truth == "smpl" or (protocol.truth == "mesh" and is_smplx)
     return Candidate(
         key=row["key"],
+        picture=row["image_path"],
         sequence=row["sequence"],
         subject=row["subject"],
         group=_group(row, protocol),

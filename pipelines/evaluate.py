@@ -9,7 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from benchmark.detections import load_detections
 from benchmark.evaluation import STANDIN_NOTE, Evaluation, Figure, Summary, evaluate
+from benchmark.normalised import KINDS, Normalised, evaluate_people
 from benchmark.predictions import Predictions, check_keys, open_predictions
 from benchmark.protocols import MPE_BENCHMARKS, MeanPrimaryError, Protocol, mean_primary_error, protocol
 from benchmark.truths import Chosen, choose
@@ -22,6 +24,8 @@ from pipelines.progress import Meter
 SUMMARY = "summary.json"
 SHOWN_PARTS = ("all", "body", "hands", "face")
 """Columns of the table; left and right hand are in the files."""
+PEOPLE_BENCHMARK = "agora"
+"""The only benchmark of whole pictures."""
 
 
 def evaluate_file(
@@ -59,6 +63,65 @@ def evaluate_file(
         )
         for one in protocols
     }
+
+
+def evaluate_people_file(
+    store: Path, path: Path, detections: Path, *, num_draws: int, seed: int, body_models: str | None
+) -> Normalised:
+    """AGORA's figures of people found in whole pictures.
+
+    Raises:
+        UsageError, DataError, RawFileError, StoreError: as `benchmark.normalised.evaluate_people`.
+    """
+    of = protocol(PEOPLE_BENCHMARK)
+    opened, predictions = open_store(store), open_predictions(path)
+    models = _models(opened, [of], {of.name: choose(opened, of, every=1)}, body_models)
+    return evaluate_people(
+        store,
+        of,
+        predictions,
+        lambda pictures: load_detections(detections, predictions.keys, pictures),
+        models,
+        num_draws=num_draws,
+        seed=seed,
+    )
+
+
+def people_rows(found: Normalised) -> list[dict[str, Any]]:
+    """One row a kind of error, figures side by side; those divided by F1 are NMVE and NMJE."""
+    return [
+        {"mm": kind}
+        | {
+            one.figure: "" if one.value_mm is None else _interval_text(one.value_mm, one.low_mm, one.high_mm, ".1f")
+            for one in found.figures
+            if one.kind == kind
+        }
+        for kind in KINDS
+    ]
+
+
+def people_line(found: Normalised) -> str:
+    """The counts in words."""
+    of = found.detection
+    return (
+        f"F1 {of.f1:.2f}, precision {of.precision:.2f}, recall {of.recall:.2f}: {of.num_matched} people matched, "
+        f"{of.num_missed} missed, {of.num_false} false positives in {found.num_pictures} pictures"
+    )
+
+
+def write_people(found: Normalised, folder: Path) -> Path:
+    """`agora_people.json` with everything.
+
+    Raises:
+        UsageError: the folder cannot be written.
+    """
+    path = folder / f"{PEOPLE_BENCHMARK}_people.json"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(found.document(), indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be written: {error}", fix="-o another folder") from error
+    return path
 
 
 def mpe(found: dict[str, Evaluation]) -> MeanPrimaryError | None:
@@ -209,5 +272,9 @@ def _evaluation(
 def _text(figure: Figure, *, is_primary: bool) -> str:
     if figure.mean_mm is None:
         return ""
-    interval = "" if figure.low_mm is None else f" [{figure.low_mm:.1f}, {figure.high_mm:.1f}]"
-    return f"{figure.mean_mm:.2f}{'*' if is_primary else ''}{interval}"
+    return _interval_text(figure.mean_mm, figure.low_mm, figure.high_mm, ".2f", mark="*" if is_primary else "")
+
+
+def _interval_text(value_mm: float, low_mm: float | None, high_mm: float | None, form: str, mark: str = "") -> str:
+    interval = "" if low_mm is None else f" [{low_mm:.1f}, {high_mm:.1f}]"
+    return f"{value_mm:{form}}{mark}{interval}"

@@ -21,6 +21,7 @@ def evaluate(
     benchmark: Names,
     out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None,
     csv: Path | None = None,
+    detections: Path | None = None,
     every: int | None = None,
     bootstrap: int = 1000,
     seed: int = 0,
@@ -36,6 +37,7 @@ def evaluate(
 
         ehps evaluate STORE predictions.parquet --benchmark egobody ehf -o results
         ehps evaluate STORE predictions.npz --benchmark pw3d pw3d_smplx --csv table.csv
+        ehps evaluate STORE people.parquet --benchmark agora --detections found.parquet
 
     Parameters
     ----------
@@ -49,6 +51,9 @@ def evaluate(
         Folder to write to: BENCHMARK.parquet with the errors of each instance, and summary.json.
     csv
         File to write: one line a benchmark and metric.
+    detections
+        For agora: predictions are of people that a model found in whole pictures, and this Parquet file says where
+        (docs/predictions.md). Shows F1, MVE, MPJPE, NMVE and NMJE by AGORA's matching; --out takes agora_people.json.
     every
         Take every n-th sample of the split instead of what the protocol says. A note says so.
     bootstrap
@@ -66,6 +71,21 @@ def evaluate(
     from pipelines import evaluate as work
     from pipelines.tables import show, show_json
 
+    if detections is not None:
+        _refuse_beside_detections(benchmark, csv=csv, every=every, device=device)
+        people = work.evaluate_people_file(
+            store, predictions, detections, num_draws=bootstrap, seed=seed, body_models=body_models
+        )
+        if out is not None:
+            work.write_people(people, out)
+        if as_json:
+            show_json(people.document())
+        else:
+            show(work.people_rows(people), as_json=False)
+            print(work.people_line(people))
+        for note in people.notes:
+            print(f"ehps: note: {note}", file=sys.stderr)
+        return
     found = work.evaluate_file(
         store,
         predictions,
@@ -88,3 +108,13 @@ def evaluate(
             print(line)
     for note in work.notes(found):
         print(f"ehps: note: {note}", file=sys.stderr)
+
+
+def _refuse_beside_detections(benchmark: list[str], *, csv: Path | None, every: int | None, device: str) -> None:
+    from harmonize.errors import UsageError
+
+    if benchmark != ["agora"]:
+        raise UsageError("--detections: whole pictures are AGORA's", fix="--benchmark agora")
+    given = {"--csv": csv is not None, "--every": every is not None, "--device": device != "cpu"}
+    if wrong := [name for name, is_given in given.items() if is_given]:
+        raise UsageError(f"--detections: {', '.join(wrong)} is not for whole pictures", fix="leave it out")
