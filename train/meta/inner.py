@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -44,16 +44,15 @@ def inner_steps(
     is_shared: one set of weights, from the mean loss of the batch.
     """
     second_order = second_order and torch.is_grad_enabled()
-    weights = {
-        name: value if is_shared else value.expand(stack.size, *value.shape) for name, value in stack.own().items()
-    }
+    weights = stack.own()
     runner = stack if second_order else stack.constant()
+    descend = _descend if second_order else _ConstantGradient.apply
     losses = []
     for _ in range(steps):
         with torch.enable_grad():
             at = {
                 name: value if second_order and value.requires_grad else value.detach().requires_grad_()
-                for name, value in weights.items()
+                for name, value in (weights if is_shared else stack.stacked(weights)).items()
             }
             found = loss(runner.run(at, is_shared=is_shared))
             gradients = torch.autograd.grad(
@@ -65,10 +64,34 @@ def inner_steps(
             )
         losses.append(found.detach())
         weights = {
-            name: value - rates[name] * gradient
-            for (name, value), gradient in zip(weights.items(), gradients, strict=True)
+            name: descend(weights[name], gradient, rates[name])
+            for name, gradient in zip(weights, gradients, strict=True)
         }
     return Steps(weights, torch.stack(losses, dim=1))
+
+
+def _descend(value: Tensor, gradient: Tensor, rate: Tensor) -> Tensor:
+    return torch.addcmul(value, gradient, rate, value=-1)
+
+
+class _ConstantGradient(torch.autograd.Function):
+    """`_descend` along a gradient that is a constant: value of a tensor (...) or of each sample's (B, ...), gradient
+    (B, ...). One pass over the stacked tensors each way; the plain formula makes several copies of them, which took a
+    fifth of a step on a processor."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, gradient: Tensor, rate: Tensor) -> Tensor:
+        ctx.save_for_backward(gradient)
+        ctx.is_stacked = value.ndim == gradient.ndim
+        return _descend(value, gradient, rate)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, above: Tensor) -> tuple[Tensor | None, None, Tensor | None]:
+        (gradient,) = ctx.saved_tensors
+        wants_value, _, wants_rate = ctx.needs_input_grad
+        to_value = (above if ctx.is_stacked else above.sum(0)) if wants_value else None
+        return to_value, None, -torch.dot(above.flatten(), gradient.flatten()) if wants_rate else None
 
 
 @torch.no_grad()

@@ -78,6 +78,14 @@ class Stack:
         parameters = dict(self.part.regressor.named_parameters())
         return {name: parameters[name] for name in self.names}
 
+    def stacked(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Weights (B, ...) of each sample's own; those that already are stay as they are."""
+        own = self.own()
+        return {
+            name: value.expand(self.size, *value.shape) if value.ndim == own[name].ndim else value
+            for name, value in weights.items()
+        }
+
     def constant(self) -> Stack:
         """The same to which no gradient flows but through the weights it is run with."""
         others = {

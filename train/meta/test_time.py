@@ -91,7 +91,7 @@ def _adapt(
     stack = Stack.of(regressor, rates.names, observed).constant()
     pseudo = None if auxiliary is None else pseudo_body(auxiliary, observed, body)
     update = _sgd(rates()) if config.optimiser == "sgd" else _adam(config.adam_rate)
-    weights = {name: value.detach().expand(stack.size, *value.shape) for name, value in stack.own().items()}
+    weights = stack.stacked(stack.own())
 
     def evaluate(weights: _Tensors) -> tuple[Prediction, Tensor]:
         prediction = stack.run(weights, is_shared=False)
