@@ -4,14 +4,17 @@
     guard(con, pool, ("egobody", "ehf"))        refuses those that leak; returns the rest, which only needs saying
 
 What is compared is read from the index of the shards that the catalog shows, so nothing has to be computed before and
-nothing can be stale. Names of recordings and subjects mean the same only within one recording campaign: the datasets
-whose cards call themselves in-domain for the benchmark. Pictures are compared by hash with every source.
+nothing can be stale; near-duplicates alone are those that `ehps describe` found last. Names of recordings and subjects
+mean the same only within one recording campaign: the datasets whose cards call themselves in-domain for the benchmark.
+Pictures are compared by hash with every source.
 
 kind
     evaluation-split   a split of the benchmark's dataset that its card holds out
     recording          the same session, whatever the camera (`catalogs.attributes.source_ids`)
     subject            the same person
     picture            the same file, or frame of a video; without a hash, the same path in the same dataset
+    near-duplicate     a picture of another campaign with like image features: scaled, cropped or encoded anew
+    alike              the same within the benchmark's own campaign, where one room makes pictures alike: said, allowed
     in-domain          training data of the benchmark's own campaign: allowed, but said
     card               a card says that the datasets overlap, and no picture shows how: look yourself
     unchecked          samples whose pictures were not opened, or whose recordings are named in an unknown way
@@ -33,8 +36,10 @@ from catalogs.cards import Card, cards
 from catalogs.selection import Pool, Source
 from harmonize.errors import UsageError
 
-Kind = Literal["evaluation-split", "recording", "subject", "picture", "in-domain", "card", "unchecked"]
-REFUSED: tuple[Kind, ...] = ("evaluation-split", "recording", "subject", "picture")
+Kind = Literal[
+    "evaluation-split", "recording", "subject", "picture", "near-duplicate", "alike", "in-domain", "card", "unchecked"
+]
+REFUSED: tuple[Kind, ...] = ("evaluation-split", "recording", "subject", "picture", "near-duplicate")
 NUM_EXAMPLES = 3
 
 
@@ -191,6 +196,8 @@ def _of_benchmark(
         "subject": sharing.subjects(con, family, evaluation),
         "picture": [*sharing.pictures(con, others, evaluation), *sharing.paths(con, others, evaluation)],
     }
+    for name, key, what in sharing.near_duplicates(con, others, evaluation):
+        compared.setdefault("alike" if name in family else "near-duplicate", []).append((name, key, what))
     for kind, shared in compared.items():
         for name, key, what in shared:
             findings.setdefault((kind, name), {}).setdefault(key, what)

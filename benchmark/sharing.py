@@ -1,7 +1,7 @@
 """What sources of a catalog share with an evaluation split: recordings, subjects, pictures; by sample.
 
 Each function takes names of sources (`dataset/split`) and of the evaluation split, and answers with rows of source, key
-and what is shared. All is read from the index.
+and what is shared. All but near-duplicates is read from the index.
 """
 
 from __future__ import annotations
@@ -100,6 +100,34 @@ def paths(con: duckdb.DuckDBPyConnection, sources: Sequence[str], evaluation: st
     sql += "USING (image_path) WHERE p.image_path <> '' AND (p.image_sha256 = '' OR e.image_sha256 = '')"
     rows = catalog.query(con, sql, {"pool": own, "evaluation": evaluation}).rows
     return [(source, key, path) for source, key, path in rows]
+
+
+def has_near_duplicates(con: duckdb.DuckDBPyConnection) -> bool:
+    """Whether the catalog knows of any samples with like image features."""
+    if not catalog.query(con, "SELECT 1 FROM duckdb_views() WHERE view_name = 'duplicates'").rows:
+        return False
+    return bool(catalog.query(con, "SELECT 1 FROM duplicates WHERE kind = 'embedding' LIMIT 1").rows)
+
+
+def near_duplicates(con: duckdb.DuckDBPyConnection, sources: Sequence[str], evaluation: str) -> Shared:
+    """By image features, as the table `duplicates` of the store has them; none where there is no such table.
+
+    Finds pictures that were scaled, cropped or encoded anew, which have other hashes. Pairs are listed for one of their
+    two samples only, so both directions are looked at.
+    """
+    if not has_near_duplicates(con):
+        return []
+    side = "key_{0} AS key, dataset_{0} || '/' || split_{0} AS source, "
+    side += "key_{1} AS other, dataset_{1} || '/' || split_{1} AS evaluation, similarity"
+    pairs = " UNION ALL ".join(
+        f"SELECT {side.format(*sides)} FROM duplicates WHERE kind = 'embedding'" for sides in ("ab", "ba")
+    )
+    sql = (
+        f"SELECT source, key, arg_max(other, similarity), max(similarity) FROM ({pairs}) JOIN instances USING (key) "
+        "WHERE source IN (SELECT unnest($pool)) AND evaluation = $evaluation GROUP BY ALL ORDER BY ALL"
+    )
+    rows = catalog.query(con, sql, {"pool": list(sources), "evaluation": evaluation}).rows
+    return [(source, key, f"like {other} by {similarity:.3f}") for source, key, other, similarity in rows]
 
 
 def unopened(con: duckdb.DuckDBPyConnection, sources: Sequence[str]) -> dict[str, int]:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from benchmark.summary import Summary
 
 TRAIN = "train"
+NO_NEAR_DUPLICATES = (
+    "leakage: no near-duplicate pictures are known, so only equal ones were looked for; `ehps describe` compares images"
+)
 
 
 def training_pool(store: Path) -> Pool:
@@ -83,16 +86,20 @@ def leak_free(
     """
     from benchmark.constraints import candidates
     from benchmark.leakage import held_benchmarks, leaking_keys, leaks, refuse
+    from benchmark.sharing import has_near_duplicates
 
     pool, _ = candidates(training_pool(store), constraints)
     with catalog.open(store) as con:
         judged = tuple(benchmarks) or held_benchmarks(con)
         found = leaks(con, pool, judged, samples=constraints.samples)
+        is_compared = has_near_duplicates(con)
     if not judged:
         return where, ("leakage was not looked for: the store holds no evaluation split of a benchmark",)
     if not drops_leaks:
         refuse(found)
     notes = tuple(f"{'left out: ' if leak.is_refused else ''}{leak}" for leak in found)
+    if not is_compared:
+        notes += (NO_NEAR_DUPLICATES,)
     keys = leaking_keys(found)
     if not keys:
         return where, notes

@@ -16,12 +16,10 @@ import numpy as np
 from benchmark.distances import METRICS
 from benchmark.distances.bootstrap import interval
 from benchmark.distances.coverage import NEIGHBOURS, cover
+from benchmark.protocols import PROTOCOLS
 from benchmark.summary_files import Summaries
 from catalogs.cards import DATASETS, Card, card
 from harmonize.errors import UsageError
-
-_DATASETS = {"egobody": "egobody_egoset"}
-"""Benchmarks whose dataset has another name."""
 
 BENCHMARKS = ("agora", "arctic", "dna_rendering_hires", "egobody", "ehf", "pw3d", "ubody")
 
@@ -58,14 +56,8 @@ class Uncovered:
 
 
 def benchmark_splits() -> dict[str, str]:
-    """The evaluation split (`Source.name`) of each benchmark: the first test split of its card, else the first
-    validation split."""
-    found = {}
-    for benchmark in BENCHMARKS:
-        dataset = _DATASETS.get(benchmark, benchmark)
-        by_role = {split.role: split.name for split in reversed(_card(dataset).splits)}
-        found[benchmark] = f"{dataset}/{by_role.get('test') or by_role['validation']}"
-    return found
+    """The evaluation split (`Source.name`) of each benchmark: the one that its protocol measures on."""
+    return {name: f"{PROTOCOLS[name].dataset}/{PROTOCOLS[name].split}" for name in BENCHMARKS}
 
 
 def is_training(source: str) -> bool:
@@ -77,7 +69,7 @@ def is_training(source: str) -> bool:
 def is_in_domain(source: str, target: str) -> bool:
     """Whether the source's card says that the target's benchmark is in-domain for it."""
     dataset = source.split("/")[0]
-    of_target = {name for name in BENCHMARKS if _DATASETS.get(name, name) == target.split("/")[0]}
+    of_target = {name for name in BENCHMARKS if PROTOCOLS[name].dataset == target.split("/")[0]}
     return dataset in DATASETS and any(one.benchmark in of_target for one in _card(dataset).in_domain)
 
 

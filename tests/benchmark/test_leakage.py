@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from made_attributes import write_store_table
 from small_store import person, write_shard
 
 from benchmark.distances.table import benchmark_splits
@@ -158,6 +159,40 @@ def test_what_only_a_card_says_is_said_and_not_refused(tmp_path: Path) -> None:
     assert not leaking_keys(found)
     with catalog.open(tmp_path) as con:
         assert guard(con, pool_of(tmp_path, ["bedlam/train", "mpii/train"]), ["agora"]) == found
+
+
+def near(store: Path, *pairs: tuple[str, str]) -> None:
+    """The table that `ehps describe` writes, with these pairs of keys."""
+    sides: dict[str, list[str]] = {f"{part}_{side}": [] for side in "ab" for part in ("key", "dataset", "split")}
+    for pair in pairs:
+        for side, key in zip("ab", pair, strict=True):
+            dataset, split = key.split("-")[:2]
+            for part, value in (("key", key), ("dataset", dataset), ("split", split)):
+                sides[f"{part}_{side}"].append(value)
+    write_store_table(
+        store, "duplicates", {"kind": ["embedding"] * len(pairs), **sides, "similarity": [0.975] * len(pairs)}
+    )
+
+
+@pytest.mark.parametrize("is_turned", [False, True])
+def test_a_picture_encoded_anew_is_found_by_its_features(tmp_path: Path, is_turned: bool) -> None:
+    write(tmp_path, [one("ehf/test", 0), *(one("mpii/train", i) for i in range(3)), one("mpii/val", 0)])
+    pair = ("mpii-train-00001-0", "ehf-test-00000-0")
+    near(tmp_path, pair[::-1] if is_turned else pair, ("mpii-train-00002-0", "mpii-train-00000-0"))
+    found = found_in(tmp_path, "ehf", pool=["mpii/train"])
+    assert kinds(found) == [("near-duplicate", "mpii/train", 1)]
+    assert found[0].keys == ("mpii-train-00001-0",)
+    assert found[0].what == "like ehf-test-00000-0 by 0.975"
+    with catalog.open(tmp_path) as con, pytest.raises(UsageError, match="near-duplicate: like ehf-test"):
+        guard(con, pool_of(tmp_path, ["mpii/train"]), ["ehf"])
+
+
+def test_pictures_of_one_room_are_said_and_not_refused(tmp_path: Path) -> None:
+    write(tmp_path, [one("pw3d/test", 0), one("pw3d/train", 0), one("pw3d/train", 1)])
+    near(tmp_path, ("pw3d-train-00001-0", "pw3d-test-00000-0"))
+    found = found_in(tmp_path, "pw3d", pool=["pw3d/train"])
+    assert kinds(found) == [("alike", "pw3d/train", 1), ("in-domain", "pw3d/train", 2)]
+    assert not leaking_keys(found)
 
 
 @pytest.mark.parametrize("side", ["test", "train"])

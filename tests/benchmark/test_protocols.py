@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
+from benchmark.distances.table import BENCHMARKS, benchmark_splits
 from benchmark.protocols import MPE_BENCHMARKS, PROTOCOLS, mean_primary_error, protocol
-from catalogs.cards import card
+from catalogs.cards import Benchmark, card
 from harmonize.errors import UsageError
 
 
@@ -16,6 +19,19 @@ def test_protocols_are_about_splits_that_cards_know(name: str) -> None:
     assert roles[one.split] in ("validation", "test")
     assert one.primary in one.metrics
     assert one.source
+
+
+def test_protocols_cards_and_distances_mean_the_same_benchmarks() -> None:
+    assert set(BENCHMARKS) == set(get_args(Benchmark))
+    for name, split in benchmark_splits().items():
+        own = card(split.split("/")[0])
+        roles = {one.name: one.role for one in own.splits}
+        held_out = [role for role in ("test", "validation") if role in roles.values()]
+        assert roles[split.split("/")[1]] == held_out[0], f"{name} is not measured on what its card holds out for it"
+        assert name in {one.benchmark for one in own.in_domain}
+    # A benchmark with several protocols has one split, so that one guard serves them all.
+    for one in PROTOCOLS.values():
+        assert f"{one.dataset}/{one.split}" in benchmark_splits().values()
 
 
 def test_sub_sampling_and_primaries_are_those_of_smplerx() -> None:
