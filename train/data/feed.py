@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
 from catalogs.selection import Selection
 from harmonize.shards.read import Sample
-from train.data.cache import Cache
-from train.data.members import Members, bind
-from train.data.schedule import Draws, Ints, Schedule, State, Subset
+from train.data.members import Members
+from train.data.schedule import Draws, Ints, Schedule, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,31 +29,43 @@ class Drawn:
     read: Callable[[int], Sample]
 
 
-class Feed(Protocol):
-    """Batches of a selection, for ever. is_standin: whether the bodies are stand-ins. num_steps: batches an epoch."""
+class Feed(ABC):
+    """Batches of a selection, for ever.
 
-    selection: Selection
-    is_standin: bool
-    num_steps: int
+    schedule: how many batches of what size an epoch has, and which member each draw is of. is_exact: whether the
+    samples are those of the schedule, too, so that repeat caps and numbers of distinct samples hold.
+    """
 
+    members: Members
+    schedule: Schedule
+    is_exact: bool
+
+    @property
+    def selection(self) -> Selection:
+        """What is drawn from."""
+        return self.schedule.selection
+
+    @property
+    def is_standin(self) -> bool:
+        """Whether the bodies are stand-ins."""
+        return self.members.is_standin
+
+    @abstractmethod
     def batches(self, state: State, rank: int = 0, world_size: int = 1) -> Iterator[Drawn]:
         """What remains after `state`, as one process sees it.
 
         Raises (when called):
             UsageError: see `Schedule.batches`.
         """
-        ...
 
 
-class Indexed:
+class Indexed(Feed):
     """Samples in the order of the schedule, each read by its place: exact, and resumable to the sample."""
 
     def __init__(self, members: Members, schedule: Schedule) -> None:
         self.members = members
         self.schedule = schedule
-        self.selection = schedule.selection
-        self.is_standin = members.is_standin
-        self.num_steps = schedule.num_steps
+        self.is_exact = True
 
     def batches(self, state: State, rank: int = 0, world_size: int = 1) -> Iterator[Drawn]:
         return (self._drawn(after, draws) for after, draws in self.schedule.batches(state, rank, world_size))
@@ -70,20 +80,3 @@ class Indexed:
             keys=tuple(keys[member][at] for member, at in places),
             read=lambda i: self.members.sample(*places[i]),
         )
-
-
-def open_feed(
-    store: Path | str,
-    selection: Selection,
-    *,
-    batch_size: int,
-    subset: Subset = "redrawn",
-    cache: Cache | None = None,
-) -> Indexed:
-    """A selection over a store, which may be a URL (then `cache` is needed), by index.
-
-    Raises:
-        StoreError, UsageError: see `train.data.members.bind` and `Schedule`.
-    """
-    schedule = Schedule(selection, batch_size, subset)
-    return Indexed(bind(store, selection, cache), schedule)
