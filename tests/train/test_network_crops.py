@@ -1,98 +1,115 @@
-"""Crops: where the box goes, what the pixels show, and the weak camera in closed form."""
+"""Crops: where the box goes, what the pixels show whatever was decoded, and what is refused."""
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from small_store import person
+from PIL import Image as Picture
+from small_store import jpeg, person
 
-from harmonize.errors import DataError
-from harmonize.record import NUM_JOINTS, Boxes, Camera, Keypoints
-from train.data.crops import CropSize, ToCrop, fit_weak_camera, target, to_crop, warp
+from harmonize.errors import DataError, RawFileError, UsageError
+from harmonize.record import Boxes, Image
+from harmonize.shards.read import Sample
+from train.data.crops import CropSize, Floats, Pixels, crop_maps, cut_crop, person_boxes, warp
 
 SIZE = CropSize(height_px=128, width_px=96, padding=1.25)
 ONE = person("pw3d", "train", 1)
 
 
-def boxed(x: float, y: float, width: float, height: float) -> ToCrop:
-    box = np.array([x, y, width, height, 1], np.float32)
-    return to_crop(replace(ONE, boxes=Boxes(person_xywh_px=box)), SIZE)
+def sample_of(pixels: Pixels, extension: str = "jpg", mode: str = "RGB") -> Sample:
+    file = io.BytesIO()
+    options = {"quality": 95, "subsampling": 0} if extension == "jpg" else {}
+    Picture.fromarray(pixels).convert(mode).save(file, {"jpg": "JPEG"}.get(extension, extension), **options)
+    image = Image(width_px=pixels.shape[1], height_px=pixels.shape[0], has_pixels=True)
+    return Sample(instance=replace(ONE, image=image), picture=file.getvalue(), extension=extension)
+
+
+def similarity(scale: float, degrees: float = 0.0, mirrored: bool = False) -> Floats:
+    """About the stored point (190, 230), which comes to lie at (150, 140) of the crop."""
+    angle = np.radians(degrees)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    linear = scale * turn @ np.diag([-1.0 if mirrored else 1.0, 1.0])
+    return np.column_stack([linear, np.array([150, 140]) - linear @ [190, 230]])
 
 
 @pytest.mark.parametrize(("width", "height"), [(48, 100), (300, 100), (75, 100)])
 def test_box_is_centred_and_fits_with_padding(width: float, height: float) -> None:
-    crop = boxed(20, 30, width, height)
-    low = (np.array([20, 30]) - crop.origin_px) * crop.scale
-    high = (np.array([20 + width, 30 + height]) - crop.origin_px) * crop.scale
-    assert np.allclose((low + high) / 2, [48, 64], atol=1e-4)
+    box = np.array([[20, 30, width, height]], float)
+    linear, offset = crop_maps(box, SIZE)[0, :, :2], crop_maps(box, SIZE)[0, :, 2]
+    low, high = linear @ [20, 30] + offset, linear @ [20 + width, 30 + height] + offset
+    assert np.allclose((low + high) / 2, [48, 64])
     assert np.isclose(max((high - low)[0] / 96, (high - low)[1] / 128), 1 / 1.25)
+
+
+def test_turn_zoom_and_shift_are_about_the_centre_of_the_crop() -> None:
+    box = np.array([[20, 30, 48, 100]], float)
+    turn = np.array([[[0.0, -1.0], [1.0, 0.0]]])
+    plain = crop_maps(box, SIZE)[0]
+    found = crop_maps(box, SIZE, turn, np.array([2.0]), np.array([[0.25, -0.5]]))[0]
+    assert np.allclose(found @ [44, 80, 1], [48 + 24, 64 - 64])
+    assert np.allclose(found[:, :2] @ [1, 0], 2 * plain[0, 0] * np.array([0, 1]))
 
 
 @pytest.mark.parametrize("box", [(0, 0, 0, 0, 0), (5, 5, 0, 9, 1), (5, 5, 9, 9, 0)])
 def test_missing_box_is_an_error_with_the_key(box: tuple[float, ...]) -> None:
+    broken = replace(ONE, boxes=Boxes(person_xywh_px=np.array(box, np.float32)))
     with pytest.raises(DataError, match=ONE.key):
-        to_crop(replace(ONE, boxes=Boxes(person_xywh_px=np.array(box, np.float32))), SIZE)
+        person_boxes([Sample(instance=broken, picture=b"", extension="jpg")])
 
 
-@pytest.mark.parametrize("scale", [2.0, 1.0, 0.5, 0.23])
-def test_pixels_and_points_go_through_the_same_map(scale: float) -> None:
-    """A bright block at known stored pixels must lie where the map sends its corners."""
+@pytest.mark.parametrize("extension", ["jpg", "png"])
+@pytest.mark.parametrize("scale", [1.7, 1.0, 0.75, 0.6, 0.45, 0.23, 0.06])
+@pytest.mark.parametrize(("degrees", "mirrored"), [(0, False), (37, True)])
+def test_pixels_and_points_go_through_the_same_map(
+    scale: float, degrees: float, mirrored: bool, extension: str
+) -> None:
+    """A bright block must lie where the map sends its centre, at whatever size the picture was decoded."""
     pixels = np.zeros((600, 500, 3), np.uint8)
     pixels[200:260, 150:230] = 255
-    crop = ToCrop((120.0, 180.0), scale)
-    size = CropSize(height_px=int(128 * scale) + 20, width_px=int(140 * scale) + 20)
-    light = warp(pixels, crop, size)[..., 0].astype(float) / 255
-    assert light.sum() == pytest.approx(60 * 80 * scale**2, rel=0.03)
-    ys, xs = np.mgrid[: size.height_px, : size.width_px] + 0.5
-    centre = np.array([(light * xs).sum(), (light * ys).sum()]) / light.sum()
-    assert np.allclose(centre, (np.array([190, 230]) - crop.origin_px) * scale, atol=0.15)
+    out = np.full((300, 320, 3), 99, np.uint8)
+    cut_crop(sample_of(pixels, extension), similarity(scale, degrees, mirrored), out)
+    light = out[..., 0].astype(float) / 255
+    assert light.sum() == pytest.approx(60 * 80 * scale**2, rel=0.05)
+    ys, xs = np.mgrid[:300, :320] + 0.5
+    assert np.allclose(np.array([(light * xs).sum(), (light * ys).sum()]) / light.sum(), [150, 140], atol=0.08)
 
 
-def test_outside_of_the_picture_is_black_and_fine_texture_does_not_alias() -> None:
-    board = np.indices((400, 400)).sum(axis=0) % 2 * 255
-    crop = warp(np.repeat(board[..., None], 3, axis=2).astype(np.uint8), ToCrop((-80.0, 0.0), 0.25), SIZE)
-    assert crop[:, :19].max() == 0
-    assert np.abs(crop[4:90, 24:].astype(int) - 127).max() <= 1
+@pytest.mark.parametrize("scale", [0.5, 0.4, 0.25, 0.13])
+def test_fine_texture_does_not_alias_and_outside_is_black(scale: float) -> None:
+    board = (np.indices((800, 800)).sum(axis=0) % 2 * 255).astype(np.uint8)
+    out = np.empty((128, 96, 3), np.uint8)
+    warp(np.repeat(board[..., None], 3, axis=2), np.array([[scale, 0, 20], [0, scale, 0]]), out)
+    assert out[:, :19].max() == 0
+    assert np.abs(out[4:90, 24:].astype(int) - 127).max() <= 3  # a block of 7 x 7 has one more of one colour
 
 
-def test_weak_camera_is_exact_where_depth_is_constant() -> None:
-    rng = np.random.default_rng(0)
-    joints = np.ones((NUM_JOINTS, 4), np.float32)
-    joints[:, :2], joints[:, 2] = rng.uniform(-0.5, 0.5, (NUM_JOINTS, 2)), 4.0
-    joints[7] = [0, 0, -1, 1]  # behind the camera: must not count
-    joints[8] = [9, 9, 4, 0]  # unknown: must not count
-    camera = Camera(
-        focal_px=np.array([400, 400], np.float32),
-        principal_point_px=np.array([100, 80], np.float32),
-        has_intrinsics=True,
-    )
-    instance = replace(ONE, camera=camera, keypoints=Keypoints(joints3d_cam_m=joints))
-    crop = ToCrop((10.0, 20.0), 0.5)
-    weak = fit_weak_camera(instance, crop, SIZE)
-    assert weak is not None
-    root = ((400 * joints[0, :2] / 4 + [100, 80]) - [10, 20]) * 0.5
-    assert np.allclose(weak, [400 / 4 * 0.5 / 64, *((root - [48, 64]) / 64)], atol=1e-5)
+def test_unchanged_pixels_are_copied_exactly() -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (200, 160, 3)).astype(np.uint8)
+    out = np.empty((128, 96, 3), np.uint8)
+    warp(pixels, np.array([[1, 0, -10], [0, 1, -20]], float), out)
+    assert np.array_equal(out, pixels[20:148, 10:106])
 
 
-def test_target_flags_follow_the_record() -> None:
-    crop = to_crop(ONE, SIZE)
-    full = target(ONE, crop, SIZE)
-    assert full.has_rotation.all()
-    assert full.has_betas
-    assert full.has_camera
-    assert np.allclose(full.rotmat @ full.rotmat.swapaxes(1, 2), np.eye(3), atol=1e-6)
-    # The body of the miniature faces the camera upright: its up axis points along -y of the camera.
-    assert np.allclose(full.rotmat[0] @ [0, 1, 0], [0, -1, 0], atol=1e-6)
-    bare = target(replace(ONE, body=replace(ONE.body, has_body=False, has_betas=False), camera=Camera()), crop, SIZE)
-    assert (bare.has_rotation.any(), bare.has_betas, bare.has_camera) == (False, False, False)
-    assert np.array_equal(bare.weak_camera, np.zeros(3))
+def test_cmyk_pictures_show_their_colours() -> None:
+    pixels = np.full((160, 120, 3), (200, 40, 90), np.uint8)
+    out = np.empty((128, 96, 3), np.uint8)
+    cut_crop(sample_of(pixels, mode="CMYK"), np.array([[0.5, 0, 20], [0, 0.5, 20]]), out)
+    assert np.abs(out[60, 50].astype(int) - (200, 40, 90)).max() <= 4
 
 
-@pytest.mark.parametrize("num", [0, 1])
-def test_too_few_joints_give_no_camera(num: int) -> None:
-    joints = np.zeros((NUM_JOINTS, 4), np.float32)
-    joints[:num] = [0.1, 0.2, 3, 1]
-    instance = replace(ONE, keypoints=Keypoints(joints3d_cam_m=joints))
-    assert fit_weak_camera(instance, to_crop(ONE, SIZE), SIZE) is None
+def test_sample_without_a_whole_picture_is_named() -> None:
+    out, where = np.empty((128, 96, 3), np.uint8), similarity(0.3)
+    with pytest.raises(UsageError, match=f"{ONE.key}: expected a picture"):
+        cut_crop(Sample(instance=ONE, picture=None, extension=""), where, out)
+    with pytest.raises(RawFileError, match=f"{ONE.key}: the jpg file does not decode"):
+        cut_crop(Sample(instance=ONE, picture=jpeg(ONE)[:-900], extension="jpg"), where, out)
+
+
+def test_impossible_sizes_are_refused() -> None:
+    with pytest.raises(UsageError, match="positive padding"):
+        CropSize(padding=0)
+    with pytest.raises(UsageError, match="1 x 1"):
+        CropSize(width_px=0)

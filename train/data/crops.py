@@ -111,7 +111,7 @@ def warp(pixels: Pixels, to_crop: Floats, out: Pixels) -> None:
     """
     scale = math.sqrt(abs(to_crop[0, 0] * to_crop[1, 1] - to_crop[0, 1] * to_crop[1, 0]))
     blocks = int(1 / scale)
-    if blocks > 2:
+    if blocks > 1:
         pixels, to_crop = _mean_of_blocks(pixels, blocks), to_crop * np.array([blocks, blocks, 1])
         scale *= blocks
     height, width = out.shape[:2]

@@ -21,21 +21,26 @@ def undistorted_rays(rays: Float64, distortion: Float64) -> Float64:
     known = np.isfinite(rays).all(axis=-1, keepdims=True)
     goal = np.where(known, rays, 0.0)
     found = goal.copy()
-    right, down = np.array([_WIDTH, 0.0]), np.array([0.0, _WIDTH])
     with np.errstate(all="ignore"):
         for _ in range(_STEPS):
-            at = _bent(found, distortion)
-            miss = at - goal
+            miss = _bent(found, distortion) - goal
             if np.nanmax(np.abs(miss), initial=0.0) < _TOLERANCE / 100:
                 break
-            by_x = (_bent(found + right, distortion) - at) / _WIDTH
-            by_y = (_bent(found + down, distortion) - at) / _WIDTH
-            determinant = by_x[..., 0] * by_y[..., 1] - by_x[..., 1] * by_y[..., 0]
-            step_x = (by_y[..., 1] * miss[..., 0] - by_y[..., 0] * miss[..., 1]) / determinant
-            step_y = (by_x[..., 0] * miss[..., 1] - by_x[..., 1] * miss[..., 0]) / determinant
-            found = found - np.stack([step_x, step_y], axis=-1)
-        is_right = (np.abs(_bent(found, distortion) - goal) < _TOLERANCE).all(axis=-1, keepdims=True)
-    return np.asarray(np.where(known & is_right, found, np.nan), np.float64)
+            found = found - np.linalg.solve(_slope(found, distortion), miss[..., None])[..., 0]
+        slope = _slope(found, distortion)
+        # Beyond the fold of the polynomial the same place is found a second time, mirrored.
+        is_unfolded = (np.linalg.det(slope) > 0) & (np.trace(slope, axis1=-2, axis2=-1) > 0)
+        is_right = (np.abs(_bent(found, distortion) - goal) < _TOLERANCE).all(axis=-1) & is_unfolded
+    return np.asarray(np.where(known & is_right[..., None], found, np.nan), np.float64)
+
+
+def _slope(rays: Float64, distortion: Float64) -> Float64:
+    """The derivative (N, K, 2, 2) of `_bent`; the unit where a ray has left the numbers."""
+    here = _bent(rays, distortion)
+    columns = [(_bent(rays + step, distortion) - here) / _WIDTH for step in _WIDTH * np.eye(2)]
+    slope = np.stack(columns, axis=-1)
+    is_usable = np.isfinite(slope).all(axis=(-1, -2)) & (np.abs(np.linalg.det(slope)) > _WIDTH)
+    return np.asarray(np.where(is_usable[..., None, None], slope, np.eye(2)), np.float64)
 
 
 def _bent(rays: Float64, distortion: Float64) -> Float64:
