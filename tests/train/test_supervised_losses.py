@@ -27,7 +27,7 @@ from harmonize.bodies import BodyModels
 from harmonize.keypoints import SMPLX_144
 from train.body import Body, Points
 from train.data.batch import Observed, Truth
-from train.losses.axis_angle import axis_angle, nearest_axis_angle
+from train.losses.axis_angle import nearest_axis_angle
 from train.losses.parts import VERTEX_PART
 from train.losses.supervised import SMPLER_X, UNIFIED, LossWeights, Terms, supervised
 from train.losses.targets import known
@@ -131,26 +131,6 @@ def test_one_rotation_by_a_known_angle(people: People, term: str, at: int, count
     assert found[term].tolist() == pytest.approx([0, 0, 10 * angle / 3 / 53], abs=1e-12)
 
 
-def test_axis_angle_agrees_with_scipy_and_has_finite_gradients_everywhere() -> None:
-    vectors = Rotation.random(200, random_state=0).as_rotvec()
-    axis = np.array([0.6, 0.0, 0.8])
-    exact = np.array([0.0, 1e-9, 1e-5, 1e-3, 1.0, np.pi - 1e-3, np.pi - 1e-7])
-    vectors = np.concatenate([vectors, exact[:, None] * axis, -exact[:, None] * axis])
-    rotmat = torch.from_numpy(Rotation.from_rotvec(vectors).as_matrix()).requires_grad_()
-    found = axis_angle(rotmat)
-    assert np.allclose(found.detach().numpy(), vectors, atol=1e-7)
-    half_turns = (
-        torch.diag_embed(torch.tensor([[1.0, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])).double().requires_grad_()
-    )
-    assert torch.allclose(
-        torch.linalg.vector_norm(axis_angle(half_turns), dim=1),
-        torch.tensor([0, math.pi, math.pi, math.pi]).double(),
-    )
-    for matrices in (rotmat, half_turns):
-        (gradient,) = torch.autograd.grad(axis_angle(matrices).sum(), matrices)
-        assert torch.isfinite(gradient).all()
-
-
 def test_just_under_half_a_turn_either_way_is_nearly_the_same() -> None:
     right = torch.tensor([[math.pi - 0.01, 0.0, 0.0], [0.3, 0, 0], [0, 0, 0]], dtype=torch.float64)
     left = torch.tensor([[-(math.pi - 0.01), 0.0, 0.0], [-0.3, 0, 0], [0.1, 0, 0]], dtype=torch.float64)
@@ -192,6 +172,16 @@ def test_heatmap_cells(people: People) -> None:
     # One of 127 points by one cell; a whole hand moved; one of three points by three cells, so its mean by one.
     expected = [1 / NUM_INNER / 2, 0, (2 + 1 + 1) / 3 / 2]
     assert found.per_sample["keypoints"].tolist() == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_body_without_vertices_has_no_vertex_term(people: People, standin: BodyModels) -> None:
+    bare = People(Body(standin).double())
+    other = predictions(3, seed=1)
+    found, whole = bare.terms(other).per_sample, people.terms(other).per_sample
+    assert found["vertices"].tolist() == [0, 0, 0]
+    assert all(torch.allclose(found[name], whole[name]) for name in found if name != "vertices")
+    with pytest.raises(ValueError, match="768"):
+        People(Body(standin, np.arange(5)).double()).terms()
 
 
 FLAGS = {

@@ -21,6 +21,6 @@ def mean_over_known(error: Tensor, weight: Tensor) -> Tensor:
     gets 0, and unknown entries do not thin out the known ones. Dividing by the count, not by the sum of the weights,
     lets a gate of 0.1 on all entries mean a tenth of the term.
     """
-    per_entry = error.reshape(*weight.shape, -1).mean(dim=-1)
-    count = (weight > 0).reshape(len(weight), -1).sum(dim=1).clamp(min=1)
-    return (per_entry * weight).reshape(len(weight), -1).sum(dim=1) / count
+    per_entry = error.flatten(weight.ndim).mean(dim=-1) if error.ndim > weight.ndim else error
+    count = (weight > 0)[:, None].flatten(1).sum(dim=1).clamp(min=1)
+    return (per_entry * weight)[:, None].flatten(1).sum(dim=1) / count

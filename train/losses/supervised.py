@@ -16,12 +16,13 @@ from torch import Tensor
 
 from train.body import Points
 from train.data.batch import Observed
-from train.losses.axis_angle import axis_angle, nearest_axis_angle
+from train.losses.axis_angle import nearest_axis_angle
 from train.losses.masking import difference, mean_over_known
 from train.losses.parts import IS_CONTOUR, IS_FINGER_OR_FACE, JOINT_ROOT, index
 from train.losses.reprojection import heatmap_errors, image_size, part_errors, project_joints, weigh_parts
 from train.losses.targets import Target
 from train.models.prediction import ROTATIONS, Prediction
+from train.rotations import rotmat_to_aa
 
 _HANDS = slice(ROTATIONS["left_hand"].start, ROTATIONS["right_hand"].stop)
 _ROTATION_TERMS = {name: ROTATIONS[name] for name in ("global_orient", "body_pose", "jaw")} | {"hands": _HANDS}
@@ -120,8 +121,8 @@ def supervised(
 
     found_turns, wanted_turns = prediction.rotmat, target.rotmat
     if weights.rotation == "axis_angle":
-        wanted_turns = axis_angle(wanted_turns)
-        found_turns = nearest_axis_angle(axis_angle(found_turns), wanted_turns)
+        wanted_turns = rotmat_to_aa(wanted_turns)
+        found_turns = nearest_axis_angle(rotmat_to_aa(found_turns), wanted_turns)
     rotation = {
         name: term(found_turns[:, at], wanted_turns[:, at], target.rotation_weight[:, at])
         for name, at in _ROTATION_TERMS.items()
