@@ -1,4 +1,4 @@
-"""Batches of a selection: samples read by one `pread` each, decoded, cropped, and written into a few large tensors.
+"""Batches of a selection: samples read, decoded, cropped, and written into a few large tensors.
 
     selection -> Feed (which samples, and how to read them) -> augmentation -> crop and targets -> Batch
 
@@ -22,8 +22,9 @@ from train.data.cache import Cache
 from train.data.chance import Chance, chance_of
 from train.data.crops import CropSize, crop_maps, cut_crop, person_boxes
 from train.data.detector import NO_ERRORS, Detector, detect
-from train.data.feed import Drawn, open_feed
+from train.data.feed import Drawn
 from train.data.members import Members
+from train.data.opening import open_feed
 from train.data.schedule import Schedule, State, Subset
 from train.data.targets import Rows, allocate, write_targets
 
@@ -51,7 +52,8 @@ class Loader:
     """The batches of a selection over a store, for ever.
 
     store: a folder, or a URL with a `cache` of its bytes. size, augment, detector: what is made of a sample.
-    num_threads: threads that read and decode; 0 does it in the caller's thread. subset: see `Schedule`.
+    num_threads: threads that read and decode; 0 does it in the caller's thread. subset: see `Schedule`. is_streamed:
+    see `train.data.streaming`.
 
     Raises:
         StoreError, UsageError: the selection does not belong to the store (see `train.data.members.bind`), or the
@@ -70,8 +72,11 @@ class Loader:
         num_threads: int = 0,
         subset: Subset = "redrawn",
         cache: Cache | None = None,
+        is_streamed: bool = False,
     ) -> None:
-        self.feed = open_feed(store, selection, batch_size=batch_size, subset=subset, cache=cache)
+        self.feed = open_feed(
+            store, selection, batch_size=batch_size, subset=subset, cache=cache, is_streamed=is_streamed
+        )
         self.size, self.augment, self.detector = size, augment, detector
         self.num_threads = num_threads
 
