@@ -16,7 +16,7 @@ import struct
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from harmonize.errors import UsageError
@@ -114,8 +114,9 @@ class Cache:
     def _recount(self) -> None:
         """What processes that were killed left behind must neither fill the disk nor stay in the account."""
         for path in (self.folder / "new").iterdir():
-            if time.time() - path.stat().st_mtime > _STALE_S:
-                path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # another process has just put it in its place
+                if time.time() - path.stat().st_mtime > _STALE_S:
+                    path.unlink()
         with self._account() as account:
             held = sum(size for name in _FOLDERS for _, size, _ in _pieces(self.folder / name))
             account.write(held, 0)
