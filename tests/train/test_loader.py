@@ -1,4 +1,4 @@
-"""Batches: the same whatever threads, processes and resumption, what the records say, and errors that name the place."""
+"""Batches: the same whatever threads, processes and resumption; what the records say; errors that name the place."""
 
 from __future__ import annotations
 

@@ -1,0 +1,118 @@
+"""The loader's job done by another library, in that library's own environment.
+
+`python loader_peer.py NAME FOLDER WORKERS BATCH SECONDS` prints samples per second. It needs numpy, torch, simplejpeg,
+OpenCV and the library; nothing of this project. FOLDER holds `pictures.npz`: JPEG files, decoded heights and widths,
+maps from decoded pixels to the crop, and labels.
+
+Each library stores them in its own format first. A sample is decoded and warped as the project's loader does it, and
+labels are copied as they are stored, which is less than the project's loader does with them.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import simplejpeg
+import torch
+from torch.utils.data import DataLoader
+
+WIDTH_PX, HEIGHT_PX = 192, 256
+
+
+def crop_of(picture: bytes, plan: Any, label: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """The crop and the label of a sample; plan (8,): decoded height and width, and the inverse map (2, 3)."""
+    cv2.setNumThreads(1)
+    height, width = int(plan[0]), int(plan[1])
+    pixels = simplejpeg.decode_jpeg(picture, colorspace="RGB", min_height=height, min_width=width)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    crop = cv2.warpAffine(pixels, np.asarray(plan[2:]).reshape(2, 3), (WIDTH_PX, HEIGHT_PX), flags=flags)
+    return torch.from_numpy(crop), torch.from_numpy(np.array(label, np.float32))
+
+
+def decoded(sample: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+    """The job on a sample as the libraries hand it out."""
+    plan, label = (np.frombuffer(sample[name], kind) for name, kind in (("plan", np.float64), ("label", np.float32)))
+    return crop_of(sample["jpg"], plan, label)
+
+
+def stored(folder: Path) -> Iterator[dict[str, bytes]]:
+    """The samples, as bytes."""
+    with np.load(folder / "pictures.npz") as arrays:
+        data, ends, plans, labels = (arrays[name] for name in ("data", "ends", "plans", "labels"))
+    for start, end, plan, label in zip(np.append(0, ends[:-1]), ends, plans, labels, strict=True):
+        yield {"jpg": data[start:end].tobytes(), "plan": plan.tobytes(), "label": label.tobytes()}
+
+
+def with_webdataset(folder: Path, workers: int, batch_size: int) -> Iterable[Any]:
+    import webdataset as wds
+
+    pattern = str(folder / "wds-%06d.tar")
+    with wds.ShardWriter(pattern, maxcount=64, verbose=0) as writer:
+        for i, sample in enumerate(stored(folder)):
+            writer.write({"__key__": f"{i:06d}", **sample})
+    tars = sorted(map(str, folder.glob("wds-*.tar")))
+    dataset = wds.WebDataset(tars, shardshuffle=len(tars), nodesplitter=wds.split_by_node, empty_check=False)
+    dataset = dataset.shuffle(100).map(decoded).batched(batch_size)
+    return wds.WebLoader(dataset, batch_size=None, num_workers=workers, persistent_workers=workers > 0)
+
+
+def with_litdata(folder: Path, workers: int, batch_size: int) -> Iterable[Any]:
+    import litdata
+    from litdata.streaming.writer import BinaryWriter
+
+    class Pictures(litdata.StreamingDataset):
+        def __getitem__(self, index: Any) -> Any:
+            return decoded(super().__getitem__(index))
+
+    out = folder / "litdata"
+    out.mkdir(exist_ok=True)
+    writer = BinaryWriter(str(out), chunk_bytes="16MB")
+    for i, sample in enumerate(stored(folder)):
+        writer[i] = sample
+    writer.done()
+    writer.merge()
+    dataset = Pictures(str(out), shuffle=True)
+    return litdata.StreamingDataLoader(
+        dataset, batch_size=batch_size, num_workers=workers, persistent_workers=workers > 0
+    )
+
+
+def with_mosaicml_streaming(folder: Path, workers: int, batch_size: int) -> Iterable[Any]:
+    import streaming
+
+    class Pictures(streaming.StreamingDataset):
+        def __getitem__(self, index: Any) -> Any:
+            return decoded(super().__getitem__(index))
+
+    out = str(folder / "mds")
+    with streaming.MDSWriter(out=out, columns={"jpg": "bytes", "plan": "bytes", "label": "bytes"}) as writer:
+        for sample in stored(folder):
+            writer.write(sample)
+    dataset = Pictures(local=out, shuffle=True, batch_size=batch_size)
+    return DataLoader(dataset, batch_size=batch_size, num_workers=workers, persistent_workers=workers > 0)
+
+
+PEERS = {"webdataset": with_webdataset, "litdata": with_litdata, "mosaicml-streaming": with_mosaicml_streaming}
+
+
+def rate(loader: Iterable[Any], seconds: float) -> float:
+    """Samples per second after the first pass, which starts the workers."""
+    for _ in loader:
+        pass
+    count, start = 0, time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        for crops, _ in loader:
+            count += len(crops)
+    return count / (time.perf_counter() - start)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    name, folder, workers, batch_size, seconds = sys.argv[1:]
+    print(f"rate {rate(PEERS[name](Path(folder), int(workers), int(batch_size)), float(seconds)):.3f}")
