@@ -141,9 +141,12 @@ def _random_runs(world: World, seed: int, num: int, laboratory: Laboratory) -> l
     return [laboratory.run(shares) for shares in [np.full(size, 1 / size), *mixtures]]
 
 
-def _regmix(world: World, seed: int) -> Selection:
-    runs = _random_runs(world, seed, NUM_RUNS, Laboratory(world, NUM_RUNS, seed))
-    return PROPOSERS["regmix"](_seeded(world, seed), runs=runs)
+def _regmix(law: str | None) -> Propose:
+    def propose(world: World, seed: int) -> Selection:
+        runs = _random_runs(world, seed, NUM_RUNS, Laboratory(world, NUM_RUNS, seed))
+        return PROPOSERS["regmix"](_seeded(world, seed), runs=runs, law=law)
+
+    return propose
 
 
 def _bayesian(world: World, seed: int) -> Selection:
@@ -174,11 +177,20 @@ CONTENDERS: dict[str, Contender] = {
     "top_k": Contender(propose=_top_k, num_runs=12),
     "mixmin": Contender(propose=_mixmin, num_runs=12),
     "datamodel": Contender(propose=_datamodel, num_runs=NUM_RUNS),
-    "regmix": Contender(propose=_regmix, num_runs=NUM_RUNS),
+    "regmix": Contender(propose=_regmix(None), num_runs=NUM_RUNS),
+    "regmix, boosted trees": Contender(propose=_regmix("boosted"), num_runs=NUM_RUNS),
     "bayesian": Contender(propose=_bayesian, num_runs=NUM_RUNS),
     "best of random runs": Contender(propose=_best_of_random, num_runs=NUM_RUNS, is_control=True),
 }
-"""Not judged here: motion_frames needs recordings in time, explicit_lengths repeats what a user says."""
+NOT_JUDGED: dict[str, str] = {
+    "explicit_lengths": "repeats what a user says; the control goes through it",
+    "motion_frames": "needs recordings in time, and items of these worlds have no order",
+    "smplerx_best_k": "needs the 32 datasets by name; top_k is its rule, with a ranking made in the world",
+    "smplerx_concat": "is natural, at a budget of one pass",
+    "smplerx_specialist": "needs the released datasets by name",
+    "smplerx_weighted": "repeats what a user says, as explicit_lengths",
+}
+"""Proposers that these worlds cannot judge, and why."""
 
 
 def judge_world(kind: str, seed: int, methods: Iterable[str] | None = None) -> list[Score]:

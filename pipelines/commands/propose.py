@@ -68,7 +68,7 @@ def propose(
     min_move_m: Annotated[float | None, Parameter(name="--min-move")] = None,
     predictions: Path | None = None,
     runs: Path | None = None,
-    law: Literal["linear", "log_linear", "logarithmic", "quadratic"] | None = None,
+    law: Literal["boosted", "linear", "log_linear", "logarithmic", "quadratic"] | None = None,
     penalty: Literal["ridge", "lasso"] | None = None,
     goal: Literal["explore", "best"] | None = None,
     compare: Annotated[tuple[Path, Path] | None, Parameter(consume_multiple=False)] = None,
@@ -150,7 +150,8 @@ def propose(
     runs
         For datamodel, regmix and bayesian: JSON list of {"weights": {NAME: SHARE}, "errors": {BENCHMARK: MM}}.
     law
-        For regmix. Default: the one with the smallest held-out error.
+        For regmix. Default: the one with the highest rank correlation on held-out runs. Boosted trees need
+        scikit-learn.
     penalty
         For datamodel. Default: ridge.
     goal

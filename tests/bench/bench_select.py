@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 
-from benchmark.judge import CONTENDERS, NUM_RUNS, Score, Verdict, judge_world, summary, verdicts
+from benchmark.judge import CONTENDERS, NOT_JUDGED, NUM_RUNS, Score, Verdict, judge_world, summary, verdicts
 from benchmark.worlds import KINDS
 
 FULL, REDUCED = 20, 5
@@ -49,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("with so few seeds the intervals are too narrow to rely on: --full")
     print(f"control: the best of {NUM_RUNS} random runs, what a method that trains as often should beat\n")
     print("\n".join(summary(found)))
+    print("\n" + "\n".join(f"{name}: not judged: {why}" for name, why in NOT_JUDGED.items()))
     return 0
 
 
