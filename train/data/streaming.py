@@ -79,8 +79,10 @@ class Streamed(Feed):
         """The samples of a member for one process, for ever."""
         selection = self.selection
         seed = f"{selection.seed} {member} {state.epoch} {state.step} {rank} {world_size}"
-        share = selection.members[member].num_draws / selection.draws_per_epoch
-        size = max(MIN_BUFFER_SAMPLES, round(share * self.num_buffered))
+        entry = selection.members[member]
+        size = max(MIN_BUFFER_SAMPLES, round(self.num_buffered * entry.num_draws / selection.draws_per_epoch))
+        # More than one pass in the buffer would turn passes into draws with replacement.
+        size = max(1, min(size, entry.num_available // world_size))
         passes = self._passes(member, state, rank, world_size)
         stream: Iterator[_Stored] = shuffle_in_buffer(passes, bufsize=size, initial=size, rng=random.Random(seed))
         return stream
