@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from catalogs.store import open, pool
 from train.config import OptimConfig, TrainConfig
 from train.models.tokens import TokensConfig
 from train.models.vit import VitConfig
+from train.run_log import Interval
 
 TINY = TokensConfig(
     vit=VitConfig(width=32, depth=2, num_heads=2, height_px=64, width_px=48),
@@ -50,3 +53,13 @@ def small_config(**changes: Any) -> TrainConfig:
         "optim": OptimConfig(lr=1e-3, min_lr=1e-4, warmup=3, weight_decay=0.01),
     }
     return TrainConfig(**(values | changes))
+
+
+def interrupting(at: int) -> Any:
+    """Sends this process SIGTERM while an update is logged."""
+
+    def on_interval(interval: Interval) -> None:
+        if interval.step == at:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    return on_interval

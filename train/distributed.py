@@ -19,6 +19,7 @@ import numpy.typing as npt
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
@@ -101,18 +102,19 @@ def joined(device: str) -> Iterator[Process]:
 def wrap(step: nn.Module, sharding: Sharding, process: Process) -> nn.Module:
     """The step so that its gradients are means over all processes; as it is where there is one.
 
-    "fsdp" shards the parameters in place: each repeated block of the encoder by itself, the rest together.
+    "fsdp" shards the parameters in place: each repeated block by itself, the rest together.
     """
     if process.world_size == 1:
         return step
     if sharding == "ddp":
-        return DistributedDataParallel(step, broadcast_buffers=False, gradient_as_bucket_view=True)
-    mesh = dist.init_device_mesh(process.device.partition(":")[0], (process.world_size,))
-    for part in step.modules():
-        if isinstance(part, nn.ModuleList | nn.Sequential) and len(part) > 1:
-            for block in part:
-                if any(parameter.requires_grad for parameter in block.parameters()):
-                    fully_shard(block, mesh=mesh)
+        # Buffers are constants, the body model's among them: nobody has to send them round before every pass. The
+        # option that says so has another name from torch 2.13 on; this works before and after.
+        names = [name for name, _ in step.named_buffers()]
+        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(step, names)  # type: ignore[no-untyped-call]
+        return DistributedDataParallel(step, gradient_as_bucket_view=True)
+    mesh = init_device_mesh(process.device.partition(":")[0], (process.world_size,))
+    for block in _repeated(step):
+        fully_shard(block, mesh=mesh)
     return cast(nn.Module, fully_shard(step, mesh=mesh))
 
 
@@ -139,6 +141,16 @@ def placed_like(value: Tensor, target: Tensor) -> Tensor:
     if isinstance(target, DTensor):
         return distribute_tensor(value, target.device_mesh, target.placements)
     return value
+
+
+def _repeated(module: nn.Module) -> Iterator[nn.Module]:
+    """The outermost blocks that stand in a row with others of their kind, such as a transformer's, if they learn."""
+    for part in module.children():
+        kinds = {type(block) for block in part} if isinstance(part, nn.ModuleList | nn.Sequential) else set()
+        if len(kinds) == 1 and len(list(part.children())) > 1:
+            yield from (block for block in part.children() if any(one.requires_grad for one in block.parameters()))
+        else:
+            yield from _repeated(part)
 
 
 def _check_device(device: str) -> None:

@@ -89,9 +89,9 @@ class RunLog:
                 writer.writerow(row)
             writer.writerow(row.values())
         for name, value in interval.losses.items():
-            self._board.add_scalar(f"loss/{name}", value, interval.step)  # type: ignore[no-untyped-call]
+            self._board.add_scalar(f"loss/{name}", value, interval.step)
         for name in _RATES:
-            self._board.add_scalar(f"run/{name}", row[name], interval.step)  # type: ignore[no-untyped-call]
+            self._board.add_scalar(f"run/{name}", row[name], interval.step)
         self.on_interval(interval)
 
     def add_validation(self, step: int, found: Mapping[str, float]) -> None:
@@ -99,7 +99,7 @@ class RunLog:
         with (self.run / VALIDATION).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **found}) + "\n")
         for name, value in found.items():
-            self._board.add_scalar(f"validation/{name}", value, step)  # type: ignore[no-untyped-call]
+            self._board.add_scalar(f"validation/{name}", value, step)
 
     def _write_all(self) -> None:
         partial = self.run / f"{LOSSES}.tmp"
@@ -115,7 +115,7 @@ class RunLog:
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._board.close()  # type: ignore[no-untyped-call]
+        self._board.close()
 
 
 def read_losses(run: Path) -> list[dict[str, float]]:
