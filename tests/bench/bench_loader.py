@@ -36,7 +36,7 @@ from catalogs.selection import Budget, Selection  # noqa: E402
 from catalogs.store import open, pool  # noqa: E402
 from harmonize.record import Boxes, Image, Instance  # noqa: E402
 from train.data.augment import NONE, SMPLER_X, Augment  # noqa: E402
-from train.data.crops import CropSize, crop_maps  # noqa: E402
+from train.data.crops import CropSize, crop_maps, decoded_eighths  # noqa: E402
 from train.data.loader import Loader  # noqa: E402
 from train.data.schedule import State  # noqa: E402
 
@@ -77,7 +77,7 @@ def make_data(folder: Path) -> tuple[Selection, list[tuple[bytes, int, int]]]:
     boxes = np.stack([one.boxes.person_xywh_px[:4] for one in instances]).astype(float)
     plans, sizes = [], []
     for one, to_crop in zip(instances, crop_maps(boxes, SIZE), strict=True):
-        eighths = next(n for n in (1, 2, 4, 8) if n >= 8 * to_crop[0, 0])
+        eighths = decoded_eighths(to_crop[0, 0])
         linear = to_crop[:, :2] * 8 / eighths
         back = np.linalg.inv(linear)
         height, width = -(-PICTURE_PX[1] * eighths // 8), -(-PICTURE_PX[0] * eighths // 8)

@@ -27,6 +27,9 @@ MAX_SHRINK = 1.5
 _SCALES = (1, 2, 4, 8)
 """Eighths by which libjpeg-turbo decodes faster than at full size; the other scales cost more than the full size."""
 
+MAX_ENLARGEMENT = 1.15
+"""A picture may be decoded so much smaller than the crop needs: its detail is kept, and decoding costs half."""
+
 # The loader's threads are all the parallelism there is: OpenCV's own would only compete with them.
 cv2.setNumThreads(1)
 
@@ -104,6 +107,11 @@ def cut_crop(sample: Sample, to_crop: Floats, out: Pixels) -> None:
     warp(pixels, to_crop / np.array([decoded_scale, decoded_scale, 1]), out)
 
 
+def decoded_eighths(scale: float) -> int:
+    """At how many eighths of its size a JPEG is decoded whose crop shows it at `scale`."""
+    return next((n for n in _SCALES if n * MAX_ENLARGEMENT >= 8 * scale), 8)
+
+
 def warp(pixels: Pixels, to_crop: Floats, out: Pixels) -> None:
     """Write the crop of a picture (H, W, 3) into `out` (height, width, 3); black outside of the picture.
 
@@ -125,11 +133,13 @@ def warp(pixels: Pixels, to_crop: Floats, out: Pixels) -> None:
 
 def _interpolate(pixels: Pixels, to_crop: Floats, out: Pixels) -> None:
     # OpenCV counts from the centres of pixels, this project from their corners.
-    back = np.linalg.inv(to_crop[:, :2])
-    offset = back @ (0.5 - to_crop[:, 2]) - 0.5
+    (a, b, x), (c, d, y) = to_crop.tolist()
+    area = a * d - b * c
+    a, b, c, d = d / area, -b / area, -c / area, a / area
+    x, y = 0.5 - x, 0.5 - y
     found = cv2.warpAffine(
         pixels,
-        np.column_stack([back, offset]),
+        np.array([[a, b, a * x + b * y - 0.5], [c, d, c * x + d * y - 0.5]]),
         (out.shape[1], out.shape[0]),
         dst=out,
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
@@ -146,8 +156,7 @@ def _mean_of_blocks(pixels: Pixels, size: int) -> Pixels:
 
 
 def _decode(sample: Sample, scale: float) -> tuple[Pixels, float]:
-    """The picture's pixels (H, W, 3), not smaller than `scale` times the stored ones where that can be, and how much
-    smaller they are."""
+    """The picture's pixels (H, W, 3), at about `scale` times their stored size or more, and at what they are."""
     key, data = sample.instance.key, sample.picture
     if data is None:
         raise UsageError(
@@ -155,7 +164,7 @@ def _decode(sample: Sample, scale: float) -> tuple[Pixels, float]:
             fix="ingest again with --images crop or full",
             sample=key,
         )
-    eighths = next((n for n in _SCALES if n >= 8 * scale), 8)
+    eighths = decoded_eighths(scale)
     if sample.extension == "jpg":
         image = sample.instance.image
         height, width = (-(-side * eighths // 8) for side in (image.height_px, image.width_px))
