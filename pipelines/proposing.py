@@ -60,7 +60,7 @@ _EXAMPLES = {
     "target": "--target AGORA",
     "predictions": "--predictions FOLDER",
     "num": "--num 100000",
-    "runs": "--runs runs.json",
+    "runs": "--runs runs.parquet",
 }
 
 
@@ -135,15 +135,31 @@ def ranking_of(items: Sequence[str]) -> tuple[str, ...]:
 
 
 def runs_of(path: Path, problem: Problem) -> list[Run]:
-    """Runs from a JSON file: a list of {"weights": {NAME: SHARE}, "errors": {BENCHMARK: MM}}, names as `dataset/split`
-    or `dataset` where the pool has one split of it.
+    """Runs from a run table (docs/runs.md: Parquet, CSV, or a folder with one) or from JSON: a list of {"weights":
+    {NAME: SHARE}, "errors": {BENCHMARK: MM}}. Names are `dataset/split`, or `dataset` where the pool has one split.
 
     Raises:
-        UsageError: there is no such file, or a dataset has several splits.
-        DataError: it is not such a list; the message says which run.
+        UsageError: there is no such file, or a dataset has several splits; or see `load_mixture_runs`.
+        DataError: it is not of that form; the message says which run.
     """
     from benchmark.problem import Run
+    from benchmark.rankings.mixture_runs import load_mixture_runs
 
+    if path.is_dir() or path.suffix in (".parquet", ".csv"):
+        pairs = [(run.weights, run.errors) for run in load_mixture_runs(path)]
+    else:
+        pairs = _json_runs(path)
+    runs = []
+    for given, errors in pairs:
+        weights: dict[str, float] = {}
+        for name, value in given.items():
+            source = _source(name, problem)
+            weights[source] = weights.get(source, 0.0) + value
+        runs.append(Run(weights=weights, errors=errors))
+    return runs
+
+
+def _json_runs(path: Path) -> list[tuple[Mapping[str, float], Mapping[str, float]]]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -152,18 +168,16 @@ def runs_of(path: Path, problem: Problem) -> list[Run]:
         raise DataError(f"{path}: expected runs in JSON, found {error}", path=path) from error
     if not isinstance(content, list):
         raise DataError(f"{path}: expected a list of runs, found {type(content).__name__}", path=path)
-    runs = []
+    runs: list[tuple[Mapping[str, float], Mapping[str, float]]] = []
     for number, entry in enumerate(content, 1):
-        parts = [entry.get(name) for name in ("weights", "errors")] if isinstance(entry, dict) else [None]
-        if not all(isinstance(part, dict) and all(_is_number(value) for value in part.values()) for part in parts):
+        parts = [entry.get(name) for name in ("weights", "errors")] if isinstance(entry, dict) else []
+        tables = [part for part in parts if isinstance(part, dict) and all(_is_number(of) for of in part.values())]
+        if len(tables) != 2:
             raise DataError(
                 f"{path}: run {number}: expected weights and errors by name, found {str(entry)[:80]}", path=path
             )
-        weights: dict[str, float] = {}
-        for name, value in entry["weights"].items():
-            source = _source(name, problem)
-            weights[source] = weights.get(source, 0.0) + float(value)
-        runs.append(Run(weights=weights, errors={name: float(value) for name, value in entry["errors"].items()}))
+        weights, errors = ({name: float(value) for name, value in table.items()} for table in tables)
+        runs.append((weights, errors))
     return runs
 
 

@@ -1,11 +1,11 @@
-"""One's own single-dataset trainings as a run table, and the errors with intervals that come of it.
+"""One's own trainings as a run table, and the errors with intervals that come of it.
 
 A run table is a Parquet or CSV file with one row a trained model, benchmark and metric:
 
 | column       | holds                                                                                     |
 |--------------|-------------------------------------------------------------------------------------------|
 | run_id       | name of the training                                                                      |
-| dataset      | what it was trained on                                                                    |
+| dataset      | what it was trained on: a dataset, or the name of a mixture                               |
 | benchmark    | agora, egobody, ehf, pw3d, ubody, ...                                                     |
 | metric       | pve, mpjpe, ...                                                                           |
 | error_mm     | the error, in mm                                                                          |
@@ -13,6 +13,8 @@ A run table is a Parquet or CSV file with one row a trained model, benchmark and
 | seed         | of the training                                                                           |
 | architecture | of the model                                                                              |
 | draws        | training samples drawn in the whole training                                              |
+
+Columns `weight_NAME` say what a mixture is made of (`mixture_runs`, docs/runs.md); rankings do not look at them.
 
 Intervals of scores here are about trainings, not about test pictures: means over seeds, with Student's t and the
 variance between seeds pooled over all datasets that have several. Without any such dataset there is no interval.
@@ -79,12 +81,7 @@ def load_runs(path: Path) -> tuple[Run, ...]:
         UsageError: there is no such file, or it is not Parquet or CSV.
         DataError: a column is missing, a value is not of its kind, or a result comes twice; the message says where.
     """
-    file = path
-    if path.is_dir():
-        found = [path / name for name in FILES if (path / name).is_file()]
-        if not found:
-            raise UsageError(f"{path}: expected {' or '.join(FILES)}, found neither", fix="give the run table itself")
-        file = found[0]
+    file = runs_file(path)
     rows = read_rows(file, COLUMNS)
     if not rows:
         raise DataError(f"{file}: expected at least one run, found none", path=file)
@@ -101,6 +98,20 @@ def load_runs(path: Path) -> tuple[Run, ...]:
             )
         seen[key] = number
     return runs
+
+
+def runs_file(path: Path) -> Path:
+    """The run table itself, of a file or a folder.
+
+    Raises:
+        UsageError: the folder has none.
+    """
+    if not path.is_dir():
+        return path
+    found = [path / name for name in FILES if (path / name).is_file()]
+    if not found:
+        raise UsageError(f"{path}: expected {' or '.join(FILES)}, found neither", fix="give the run table itself")
+    return found[0]
 
 
 def read_rows(file: Path, needed: Sequence[str]) -> list[dict[str, Any]]:

@@ -148,7 +148,8 @@ def propose(
     predictions
         For mixmin: folder with BENCHMARK.npz: `truth` (S, K) and predictions (S, K) by source, in mm.
     runs
-        For datamodel, regmix and bayesian: JSON list of {"weights": {NAME: SHARE}, "errors": {BENCHMARK: MM}}.
+        For datamodel, regmix and bayesian: trainings on mixtures, a run table (Parquet or CSV, or a folder with
+        runs.parquet; docs/runs.md), or a JSON list of {"weights": {NAME: SHARE}, "errors": {BENCHMARK: MM}}.
     law
         For regmix. Default: the one with the highest rank correlation on held-out runs. Boosted trees need
         scikit-learn.
