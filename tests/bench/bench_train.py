@@ -3,7 +3,7 @@
     python tests/bench/bench_train.py [--batch 16] [--sizes tiny]
 
 Each configuration runs in a process of its own. Its first step there says how much memory grows; then it takes turns
-with the plain step, so that both meet the same disturbances, and the ratio is that of the medians. A step is forward
+with the plain step, so that both meet the same disturbances, and the ratio is the median of turns. A step is forward
 and backward, without optimiser. On a processor: one thread, float32, the tiny transformer. On a GPU: B and L in
 bfloat16.
 """
@@ -39,7 +39,7 @@ from train.models.registry import build, tokens_config
 from train.plain_step import PlainStep
 from train.steps import Regressor
 
-REPEATS = 5
+REPEATS = 9
 SUBSETS = ("head", "head+lora", "head+norm", "all")
 STEPS: dict[str, dict[str, Any]] = {
     f"dual, {subset}, {order} order": {"subset": subset, "order": order}
@@ -198,9 +198,10 @@ def measure(name: str, size: str, count: int, device: str) -> dict[str, Any]:
     for work in works:
         bench.seconds(work)
     rounds = [[bench.seconds(work) for work in works] for _ in range(REPEATS)]
-    own, *more, plain = (statistics.median(column) for column in zip(*rounds, strict=True))
-    seconds = (more[0] - own) / 5 if more else own
-    return {"name": name, "samples_per_s": count / seconds, "ratio": seconds / plain, "memory_mib": memory_mib}
+    pairs = [((more[0] - own) / 5 if more else own, plain) for own, *more, plain in rounds]
+    seconds = statistics.median(own for own, _ in pairs)
+    ratio = statistics.median(own / plain for own, plain in pairs)
+    return {"name": name, "samples_per_s": count / seconds, "ratio": ratio, "memory_mib": memory_mib}
 
 
 def bench_train(size: str, count: int, device: str, names: tuple[str, ...] = NAMES) -> list[dict[str, Any]]:

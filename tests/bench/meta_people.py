@@ -22,7 +22,7 @@ Floats = npt.NDArray[np.floating[Any]]
 
 NUM_SYNERGIES = 12
 _PICTURE_PX = (320.0, 240.0)
-_MARGIN = 1.25
+_MARGIN = 1.12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,7 @@ class Domain:
 
 STUDIO = Domain(
     name="studio",
-    yaw_deg=60,
+    yaw_deg=25,
     pitch_deg=(5, 6),
     pose_scale=0.9,
     new_synergies=0.0,
@@ -67,8 +67,8 @@ STUDIO = Domain(
 )
 FIELD = Domain(
     name="field",
-    yaw_deg=85,
-    pitch_deg=(14, 9),
+    yaw_deg=45,
+    pitch_deg=(12, 8),
     pose_scale=1.15,
     new_synergies=0.5,
     betas_mean=0.7,

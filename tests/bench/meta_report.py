@@ -1,0 +1,185 @@
+"""Tables, differences and figure of `bench_meta`, from per-sample errors of every variant and seed.
+
+Intervals are 95 % percentile bounds of a bootstrap that draws seeds and people with replacement, both at once; a
+difference of two variants is paired: the same seeds and people on both sides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from meta_adaptation import DETECTORS, STEPS
+from meta_errors import HEADLINE
+from meta_runs import VARIANTS, Run
+
+Floats = npt.NDArray[np.float64]
+Results = Mapping[str, Sequence[Run]]
+
+_NUM_DRAWS = 2000
+_TITLES = {variant.key: variant.title for variant in VARIANTS}
+_METRICS = (
+    ("pve_body", "PVE body"),
+    ("pve_hands", "PVE hands"),
+    ("pve_face", "PVE face"),
+    ("mpjpe_all", "MPJPE all"),
+    ("pa_mpjpe_body", "PA-MPJPE body"),
+)
+
+
+def errors_of(runs: Sequence[Run], source: str, metric: str = HEADLINE) -> Floats:
+    """(seeds, steps, people) millimetres."""
+    return np.array([run[source]["errors"][metric] for run in runs])
+
+
+def gains(runs: Sequence[Run], source: str, metric: str = HEADLINE, *, at_last: bool) -> Floats:
+    """(seeds, people): error before minus error after the number of steps chosen on validation, or the last."""
+    errors = errors_of(runs, source, metric)
+    chosen = [len(STEPS) - 1 if at_last else STEPS.index(run[source]["steps"]) for run in runs]
+    return np.stack([of[0] - of[at] for of, at in zip(errors, chosen, strict=True)])
+
+
+def interval(values: Floats, seed: int = 0) -> tuple[float, float, float]:
+    """Mean and bounds of values (seeds, people)."""
+    rng = np.random.default_rng(seed)
+    num_seeds, num_people = values.shape
+    means = np.empty(_NUM_DRAWS)
+    for draw in range(_NUM_DRAWS):
+        rows = rng.integers(num_seeds, size=num_seeds)
+        means[draw] = values[rows][:, rng.integers(num_people, size=num_people)].mean()
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(values.mean()), float(low), float(high)
+
+
+def report(results: Results) -> str:
+    """All tables as Markdown."""
+    num_seeds, _, num_people = errors_of(results["dual"], "true").shape
+    parts = [f"{num_seeds} seeds, {num_people} people of the test split; millimetres."]
+    for source in DETECTORS:
+        parts += [
+            f"### {source.capitalize()} 2D points",
+            "PVE of all parts after 0 to 14 steps; k is the number of steps chosen on validation (one per seed).",
+            _errors_table(results, source),
+            "How much larger the gain of dual-meta is, and how much lower its error after adaptation, against each other"
+            " row (95 % intervals):",
+            _differences_table(results, source),
+            "Gain by part after k steps:",
+            _parts_table(results, source),
+        ]
+    parts += ["### What the inner step does", _vacuity_table(results)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _errors_table(results: Results, source: str) -> str:
+    rows = []
+    for key, runs in results.items():
+        at_steps = errors_of(runs, source).mean((0, 2))
+        best, last = gains(runs, source, at_last=False), gains(runs, source, at_last=True)
+        ks = "/".join(str(run[source]["steps"]) for run in runs)
+        rates = ", ".join(sorted({f"{run[source]['optimiser']} {run[source]['factor']:g}" for run in runs}))
+        rows.append(
+            [
+                _TITLES[key],
+                *(f"{value:.1f}" for value in at_steps),
+                ks,
+                f"{best.mean():.1f}",
+                f"{last.mean():.1f}",
+                f"{100 * (best < 0).mean():.0f} %",
+                f"{100 * (last < 0).mean():.0f} %",
+                rates,
+            ]
+        )
+    head = [f"{k}" for k in STEPS]
+    return _table(["", *head, "k", "gain at k", "gain at 14", "worse at k", "worse at 14", "rate"], rows)
+
+
+def _differences_table(results: Results, source: str) -> str:
+    ours = results["dual"]
+    rows = []
+    for key, runs in results.items():
+        if key == "dual":
+            continue
+        by_k, by_last = (
+            interval(gains(ours, source, at_last=at_last) - gains(runs, source, at_last=at_last))
+            for at_last in (False, True)
+        )
+        after = interval(_after(runs, source) - _after(ours, source))
+        verdict = "larger" if by_k[1] > 0 else "smaller" if by_k[2] < 0 else "not told apart"
+        rows.append([_TITLES[key], _with_bounds(by_k), verdict, _with_bounds(by_last), _with_bounds(after)])
+    return _table(["against", "gain at k", "dual-meta's gain is", "gain at 14", "lower error at k"], rows)
+
+
+def _after(runs: Sequence[Run], source: str) -> Floats:
+    return errors_of(runs, source)[:, 0] - gains(runs, source, at_last=False)
+
+
+def _parts_table(results: Results, source: str) -> str:
+    rows = []
+    for key, runs in results.items():
+        cells = [
+            f"{errors_of(runs, source, metric)[:, 0].mean():.1f} - "
+            f"{gains(runs, source, metric, at_last=False).mean():.1f}"
+            for metric, _ in _METRICS
+        ]
+        rows.append([_TITLES[key], *cells])
+    return _table(["before - gain", *(title for _, title in _METRICS)], rows)
+
+
+def _vacuity_table(results: Results) -> str:
+    def mean(of: Sequence[float]) -> float:
+        return float(np.mean(of))
+
+    rows = []
+    for key, runs in results.items():
+        training = [run["training"] for run in runs]
+        is_meta = key not in ("plain", "pseudo", "pseudo_rates")
+        rows.append(
+            [
+                _TITLES[key],
+                *(f"{mean([run[source]['movement_mm'] for run in runs]):.1f}" for source in DETECTORS),
+                f"{mean([of['cosine'] for of in training]):.2f}" if is_meta else "1",
+                f"{100 * mean([of['weight_change'] for of in training]):.2f} %" if is_meta else "",
+                f"{mean([of['seconds'] for of in training]):.0f}",
+                f"{1000 * mean([run[source]['seconds'] for run in runs for source in DETECTORS]):.1f}",
+            ]
+        )
+    head = [f"first step moves, {source} 2D (mm)" for source in DETECTORS]
+    return _table(
+        ["", *head, "cosine with plain gradient", "weights change by", "training (s)", "test (ms a person and step)"],
+        rows,
+    )
+
+
+def figure(results: Results, path: Path) -> None:
+    """Error against number of steps, one panel a 2D source, to a picture file."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    drawn, axes = pyplot.subplots(1, len(DETECTORS), figsize=(10, 4), sharey=True)
+    for axis, source in zip(axes, DETECTORS, strict=True):
+        for key, runs in results.items():
+            means = errors_of(runs, source).mean((0, 2))
+            is_ours = key == "dual"
+            axis.plot(STEPS, means, marker="o", markersize=3, linewidth=2.5 if is_ours else 1.2, label=_TITLES[key])
+        axis.set(title=f"{source} 2D points", xlabel="steps", xticks=STEPS)
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("PVE, all parts (mm)")
+    axes[-1].legend(fontsize=7)
+    drawn.tight_layout()
+    drawn.savefig(path, dpi=110, metadata={"Software": None})
+    pyplot.close(drawn)
+
+
+def _with_bounds(of: tuple[float, float, float]) -> str:
+    mean, low, high = of
+    return f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines: list[Sequence[Any]] = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

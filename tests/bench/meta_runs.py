@@ -1,0 +1,186 @@
+"""The runs of `bench_meta` one by one, each kept in the cache folder under a hash of configuration and code.
+
+A run that was interrupted goes on where it stopped: what is there is read, what is missing is made.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import meta_adaptation
+import meta_errors
+import meta_people
+import meta_training
+import meta_world
+import torch
+from meta_adaptation import measured
+from meta_training import Trained, TrainingConfig, network, start, trained
+from meta_world import World, WorldConfig, build
+
+import train
+from harmonize.bodies import BodyModels
+from harmonize.cache import cache_dir
+from train.body import Body
+from train.losses.vertex_subset import vertex_subset
+from train.meta.subsets import Rates
+from train.models.tokens import TokensModel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchConfig:
+    """The world, the training, and the seeds of the runs."""
+
+    world: WorldConfig = field(default_factory=WorldConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    seeds: tuple[int, ...] = (0, 1, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A row of the table. training: of `meta_training.TRAININGS`; has_pseudo: whether pseudo labels enter adaptation;
+    rates_of: the training whose learned rates are taken where its own learned none."""
+
+    key: str
+    title: str
+    training: str
+    has_pseudo: bool = True
+    rates_of: str = ""
+
+
+VARIANTS: tuple[Variant, ...] = (
+    Variant("plain", "plain training", "plain", has_pseudo=False),
+    Variant("pseudo", "plain, pseudo labels", "plain"),
+    Variant("pseudo_rates", "plain, pseudo labels, rates of dual-meta", "plain", rates_of="dual"),
+    Variant("batch", "batch-shared inner step", "batch"),
+    Variant("frozen", "frozen auxiliary", "frozen"),
+    Variant("none", "no auxiliary", "none"),
+    Variant("dual", "dual-meta", "dual"),
+)
+
+Run = dict[str, Any]
+
+
+class Runs:
+    """Everything that is made of a configuration, from the cache folder where it is there already."""
+
+    def __init__(self, config: BenchConfig) -> None:
+        models = BodyModels.open("standin")
+        self.config = config
+        self.body = Body(models, vertex_subset(models))
+        self.folder = cache_dir() / f"bench-meta-{_digest(config)}"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._world: World | None = None
+
+    @property
+    def world(self) -> World:
+        if self._world is None:
+            self._world = build(self.config.world)
+        return self._world
+
+    def result(self, variant: Variant, seed: int) -> Run:
+        """What `meta_adaptation.measured` found, with the training's seconds, cosine and change of weights."""
+        path = self.folder / f"{variant.key}-{seed}.json"
+        if not path.is_file():
+            of = self._trained(variant.training, seed)
+            rates = self._trained(variant.rates_of, seed).rates if variant.rates_of else of.rates
+            pseudo = of.auxiliary if variant.has_pseudo else None
+            found = measured(of.regressor, pseudo, rates, self.body, self.world.validation, self.world.test)
+            _replace(path, json.dumps({"training": _facts(of), **found}).encode())
+        loaded: Run = json.loads(path.read_bytes())
+        return loaded
+
+    def _start(self, seed: int) -> TokensModel:
+        """The starting network of a seed. The auxiliary network of a run is that of the next seed."""
+        path = self.folder / f"start-{seed}.pt"
+        if not path.is_file():
+            made = start(self.config.training, self.world.train, self.body, seed)
+            _save(path, made.state_dict())
+        made = network(self.config.training, self.config.world.size_px)
+        made.load_state_dict(torch.load(path))
+        return made
+
+    def _trained(self, name: str, seed: int) -> Trained:
+        path = self.folder / f"trained-{name}-{seed}.pt"
+        following = (seed + 1) % len(self.config.seeds) if len(self.config.seeds) > 1 else seed + 1
+        if not path.is_file():
+            main, auxiliary = self._start(seed), self._start(following)
+            made = trained(name, self.config.training, self.world.train, self.body, seed, main, auxiliary)
+            _save(
+                path,
+                {
+                    "regressor": made.regressor.state_dict(),
+                    "auxiliary": None if made.auxiliary is None else made.auxiliary.state_dict(),
+                    "rates": None if made.rates is None else (made.rates.names, made.rates.log_rate.detach()),
+                    **_facts(made),
+                },
+            )
+        saved = torch.load(path)
+        blank = network(self.config.training, self.config.world.size_px)
+        main, auxiliary = blank, copy.deepcopy(blank)
+        main.load_state_dict(saved["regressor"])
+        if saved["auxiliary"] is not None:
+            auxiliary.load_state_dict(saved["auxiliary"])
+        rates = None if saved["rates"] is None else Rates(saved["rates"][0], saved["rates"][1].exp())
+        return Trained(
+            main,
+            None if saved["auxiliary"] is None else auxiliary,
+            rates,
+            saved["seconds"],
+            saved["cosine"],
+            saved["weight_change"],
+        )
+
+
+def all_results(config: BenchConfig, say: Callable[[str], None] = print) -> dict[str, list[Run]]:
+    """Of each variant the results of every seed, in the order of `BenchConfig.seeds`."""
+    runs = Runs(config)
+    found: dict[str, list[Run]] = {variant.key: [] for variant in VARIANTS}
+    for seed in config.seeds:
+        for variant in VARIANTS:
+            found[variant.key].append(runs.result(variant, seed))
+            say(f"seed {seed}: {variant.title}: done")
+    return found
+
+
+def _facts(of: Trained) -> dict[str, float]:
+    return {"seconds": of.seconds, "cosine": of.cosine, "weight_change": of.weight_change}
+
+
+def _digest(config: BenchConfig) -> str:
+    """Of the configuration without its seeds, of this benchmark's code, and of the code that it measures."""
+    parts = {name: value for name, value in asdict(config).items() if name != "seeds"}
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
+    for module in (
+        __file__,
+        *(of.__file__ for of in (meta_people, meta_world, meta_errors, meta_training, meta_adaptation)),
+    ):
+        digest.update(Path(str(module)).read_bytes())
+    root = Path(next(iter(train.__path__)))
+    for path in _measured_code(root):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _measured_code(root: Path) -> Sequence[Path]:
+    parts = ("models", "losses", "meta")
+    top = [root / f"{name}.py" for name in ("body", "camera", "plain_step", "rotations", "steps")]
+    return [*top, root / "data" / "detector.py", *sorted(path for part in parts for path in (root / part).glob("*.py"))]
+
+
+def _save(path: Path, value: object) -> None:
+    partial = path.with_suffix(f".{os.getpid()}")
+    torch.save(value, partial)
+    partial.replace(path)
+
+
+def _replace(path: Path, data: bytes) -> None:
+    partial = path.with_suffix(f".{os.getpid()}")
+    partial.write_bytes(data)
+    partial.replace(path)
