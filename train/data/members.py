@@ -20,7 +20,7 @@ from harmonize.shards.names import INDEX, TAR
 from harmonize.shards.read import Sample, sample_in
 from train.data.cache import Cache
 from train.data.files import Files, Folder, Shard
-from train.data.places import Keys, Places, places_in
+from train.data.places import Keys, Places, by_key, places_in
 from train.data.remote import Remote, is_url
 
 S = TypeVar("S")
@@ -97,8 +97,10 @@ def bind(store: Path | str, selection: Selection, cache: Cache | None = None) ->
     """
     files = open_files(store, cache)
     shards = find_shards(files, selection)
-    tables = each(files, files.places, shards)
-    found = {name: _places(shards, tables, name) for name in dict.fromkeys(_source(shard) for shard in shards)}
+    parts: dict[str, list[Places]] = {}
+    for shard, places in zip(shards, each(files, partial(_places, files), list(enumerate(shards))), strict=True):
+        parts.setdefault(f"{shard.dataset}/{shard.split}", []).append(places)
+    found = {source: by_key(parts.pop(source)) for source in list(parts)}
     if selection.sample_keys is not None:
         found = _chosen(files, selection.sample_keys, found)
     for member in selection.members:
@@ -169,13 +171,9 @@ def _shard(files: Files, ref: ShardRef) -> Shard:
     )
 
 
-def _source(shard: Shard) -> str:
-    return f"{shard.dataset}/{shard.split}"
-
-
-def _places(shards: Sequence[Shard], tables: Sequence[Any], source: str) -> Places:
-    mine = [i for i, shard in enumerate(shards) if _source(shard) == source]
-    return places_in([tables[i].select(PLACE_COLUMNS) for i in mine], mine, [shards[i].name for i in mine])
+def _places(files: Files, numbered: tuple[int, Shard]) -> Places:
+    number, shard = numbered
+    return places_in(files.places(shard).select(PLACE_COLUMNS), number, shard.name)
 
 
 def _chosen(files: Files, sample_keys: Sequence[str], found: dict[str, Places]) -> dict[str, Places]:

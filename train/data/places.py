@@ -70,27 +70,40 @@ class Places:
         return int(self.shard[at]), offset, end - offset, members
 
 
-def places_in(tables: Sequence[Any], shards: Sequence[int], where: Sequence[str]) -> Places:
-    """The places in tables of PLACE_COLUMNS, by key. shards: position of each table's shard; where: its name.
+def places_in(table: Any, shard: int, name: str) -> Places:
+    """The places in a shard's table of PLACE_COLUMNS, in its order. shard: its position; name: for messages.
 
     Raises:
-        StoreError: a table's offsets and sizes cannot be those of a tar, or a hash is not one.
+        StoreError: its offsets and sizes cannot be those of a tar, or a hash is not one.
     """
-    for table, name in zip(tables, where, strict=True):
-        _check(table, name)
-    table = pa.concat_tables(tables)
-    lengths = [one.num_rows for one in tables]
-    order = pc.sort_indices(table.column("key"))
-    rows = order.to_numpy()
+    _check(table, name)
     extension = table.column("picture_extension").combine_chunks().dictionary_encode()
     return Places(
-        keys=Keys(pa.chunked_array(table.column("key").take(order)).combine_chunks()),
-        shard=np.repeat(np.array(shards, np.int32), lengths)[rows],
-        offset=table.column("sample_offset").to_numpy()[rows],
-        sizes=_sizes(table)[rows],
-        digests=np.stack([_digests(table.column(f"{name}_sha256")) for name in MEMBERS], axis=1)[rows],
-        extension=extension.indices.to_numpy()[rows],
+        keys=Keys(table.column("key").combine_chunks()),
+        shard=np.full(table.num_rows, shard, np.int32),
+        offset=table.column("sample_offset").to_numpy(),
+        sizes=_sizes(table),
+        digests=np.stack([_digests(table.column(f"{member}_sha256")) for member in MEMBERS], axis=1),
+        extension=extension.indices.to_numpy(),
         extensions=tuple(extension.dictionary.to_pylist()),
+    )
+
+
+def by_key(parts: Sequence[Places]) -> Places:
+    """All samples of some shards, sorted by key."""
+    keys = pa.concat_arrays([part.keys.array for part in parts])
+    rows = pc.sort_indices(keys)
+    order = rows.to_numpy()
+    extensions = tuple(sorted({extension for part in parts for extension in part.extensions}))
+    codes = [np.array([extensions.index(one) for one in part.extensions], np.int32) for part in parts]
+    return Places(
+        keys=Keys(keys.take(rows)),
+        shard=np.concatenate([part.shard for part in parts])[order],
+        offset=np.concatenate([part.offset for part in parts])[order],
+        sizes=np.concatenate([part.sizes for part in parts])[order],
+        digests=np.concatenate([part.digests for part in parts])[order],
+        extension=np.concatenate([code[part.extension] for code, part in zip(codes, parts, strict=True)])[order],
+        extensions=extensions,
     )
 
 
