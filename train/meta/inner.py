@@ -84,7 +84,7 @@ def _descend(value: Tensor, gradient: Tensor, rate: Tensor) -> Tensor:
 def _memory_order(stacked: Tensor) -> list[int]:
     """The first axis, then the others as they lie in memory. Mapped gradients of matrices lie transposed, and to pass
     over them in the order of their axes takes ten times as long."""
-    return sorted(range(stacked.ndim), key=lambda axis: (axis > 0, -stacked.stride(axis)))
+    return sorted(range(stacked.ndim), key=lambda axis: (axis > 0, -stacked.stride()[axis]))
 
 
 class _ConstantGradient(torch.autograd.Function):
@@ -103,13 +103,14 @@ class _ConstantGradient(torch.autograd.Function):
         wants_value, _, wants_rate = ctx.needs_input_grad
         axes = _memory_order(gradient)
         ordered = above.permute(axes)
-        to_value, to_rate = None, None
+        to_value: Tensor | None = None
+        to_rate: Tensor | None = None
         if wants_value and ctx.is_unstacked:
             to_value = ordered.sum(0).permute([axes.index(axis) - 1 for axis in range(1, len(axes))])
         elif wants_value:
             to_value = above
         if wants_rate:
-            to_rate = -torch.dot(ordered.flatten(), gradient.permute(axes).flatten())
+            to_rate = torch.dot(ordered.flatten(), gradient.permute(axes).flatten()).neg()
         return to_value, None, to_rate
 
 
