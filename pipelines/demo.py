@@ -31,7 +31,7 @@ from pipelines.miniatures import write_miniatures
 from pipelines.mixture import training_pool
 from pipelines.pictures import models_of, view_picture
 from pipelines.tables import show
-from train.fit import Recipe, train
+from pipelines.training import config_of, run_training
 
 DRAWS_PER_EPOCH = 96
 TAU = 2.0
@@ -129,7 +129,8 @@ def train_once(store: Path, selection: Selection, run: Path, num_threads: int) -
     record = run / "run.json"
     if not record.is_file() or json.loads(record.read_text())["selection"] != selection.content_hash:
         shutil.rmtree(run, ignore_errors=True)
-        train(store, selection, run, Recipe(steps=STEPS, num_threads=num_threads))
+        config = config_of("toy", [f"steps={STEPS}", f"threads={num_threads}"])
+        run_training(str(store), selection, run, config)
     with (run / "losses.csv").open(newline="") as file:
         losses = [float(row["total"]) for row in csv.DictReader(file)]
     first, last = sum(losses[:5]) / 5, sum(losses[-5:]) / 5

@@ -21,12 +21,14 @@ class Meter:
         with Meter("pw3d/train", total=51_000, unit="people") as meter:
             meter.add(1)
 
-    total: how many are expected, about; 0 when nobody can tell, and then no time left is shown.
+    total: how many are expected, about; 0 when nobody can tell, and then no time left is shown. done: how many were
+    done before, by work that is gone on with.
     """
 
-    def __init__(self, title: str, total: int, unit: str) -> None:
+    def __init__(self, title: str, total: int, unit: str, done: int = 0) -> None:
         self.title, self.total, self.unit = title, total, unit
-        self.done = 0
+        self.done = self._before = done
+        self._note = ""
         self._lock = threading.Lock()
         self._start = self._last_line = time.monotonic()
         console = Console(stderr=True)
@@ -34,7 +36,7 @@ class Meter:
         if console.is_terminal:
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(unit))
             self._bar = Progress(*columns, TimeRemainingColumn(), console=console)
-            self._row = self._bar.add_task(title, total=total or None)
+            self._row = self._bar.add_task(title, total=total or None, completed=done)
 
     def add(self, number: int) -> None:
         """Count `number` more as done."""
@@ -46,6 +48,13 @@ class Meter:
         with self._lock:
             self._reach(done)
 
+    def say(self, note: str) -> None:
+        """What is to be read beside the numbers from now on."""
+        with self._lock:
+            self._note = note
+            if self._bar is not None:
+                self._bar.update(self._row, description=f"{self.title}  {note}")
+
     def _reach(self, done: int) -> None:
         self.done = done
         if self._bar is not None:
@@ -56,7 +65,7 @@ class Meter:
 
     def line(self, elapsed_s: float) -> str:
         """One line for a log: done, rate, time left."""
-        rate = self.done / elapsed_s if elapsed_s > 0 else 0.0
+        rate = (self.done - self._before) / elapsed_s if elapsed_s > 0 else 0.0
         text = f"{self.title}: {self.done:,}"
         if self.total:
             text += f" of about {self.total:,}"
@@ -64,7 +73,7 @@ class Meter:
         if self.total > self.done and rate > 0:
             minutes, seconds = divmod(round((self.total - self.done) / rate), 60)
             text += f", {minutes}:{seconds:02d} left"
-        return text
+        return f"{text}, {self._note}" if self._note else text
 
     def __enter__(self) -> Self:
         if self._bar is not None:

@@ -113,7 +113,7 @@ def wrap(step: nn.Module, sharding: Sharding, process: Process) -> nn.Module:
         DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(step, names)  # type: ignore[no-untyped-call]
         return DistributedDataParallel(step, gradient_as_bucket_view=True)
     mesh = init_device_mesh(process.device.partition(":")[0], (process.world_size,))
-    for block in _repeated(step):
+    for block in repeated(step):
         fully_shard(block, mesh=mesh)
     return cast(nn.Module, fully_shard(step, mesh=mesh))
 
@@ -143,14 +143,14 @@ def placed_like(value: Tensor, target: Tensor) -> Tensor:
     return value
 
 
-def _repeated(module: nn.Module) -> Iterator[nn.Module]:
+def repeated(module: nn.Module) -> Iterator[nn.Module]:
     """The outermost blocks that stand in a row with others of their kind, such as a transformer's, if they learn."""
     for part in module.children():
         kinds = {type(block) for block in part} if isinstance(part, nn.ModuleList | nn.Sequential) else set()
         if len(kinds) == 1 and len(list(part.children())) > 1:
             yield from (block for block in part.children() if any(one.requires_grad for one in block.parameters()))
         else:
-            yield from _repeated(part)
+            yield from repeated(part)
 
 
 def _check_device(device: str) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from catalogs.selection import Selection
-from harmonize.bodies.models import BodyModels
+from harmonize.bodies.models import STANDIN, BodyModels
 from harmonize.bodies.threads import one_thread
 from harmonize.errors import DataError, EhpsError, UsageError
 from train import checkpoints
@@ -32,7 +32,7 @@ from train.data.cache import Cache
 from train.data.loader import Loader
 from train.data.mixture import MixtureLog, Realised, Tally
 from train.data.schedule import State
-from train.distributed import Process, placed_like, whole, wrap
+from train.distributed import Process, placed_like, repeated, whole, wrap
 from train.guard import Guard, bad_batch
 from train.optim import Ema, learning_rate, make_optimiser, optimiser_state, restore_optimiser
 from train.run_folder import MIXTURE, RunResult, checkpoint_to_resume, finish_run, plot_losses, start_run
@@ -52,7 +52,7 @@ def train(
     selection: Selection,
     out: Path,
     config: TrainConfig,
-    models: BodyModels,
+    models: BodyModels | None = None,
     *,
     process: Process | None = None,
     is_resumed: bool = False,
@@ -62,7 +62,8 @@ def train(
 ) -> RunResult:
     """Run, or go on with, a training. SIGTERM and Ctrl-C stop it after the update at hand, with a checkpoint.
 
-    models: those that the store was made with. on_interval: called with each row of the log, on_validate every
+    models: those that the store was made with; by default the stand-in for a store that was made with it, else those
+    of $EHPS_BODY_MODELS. on_interval: called with each row of the log, on_validate every
     `config.validate_every` updates, both in the first process alone.
 
     Raises:
@@ -85,6 +86,7 @@ def train(
         is_streamed=config.streamed,
     )
     is_standin = loader.members.is_standin
+    models = models or BodyModels.open(STANDIN if is_standin else None)
     if models.is_standin != is_standin:
         made, given = ("the stand-in", "licensed models") if is_standin else ("licensed models", "the stand-in")
         raise UsageError(
@@ -137,7 +139,9 @@ class _Run:
         self.step = step.to(process.device)
         self.num_parameters = sum(parameter.numel() for parameter in step.regressor.parameters())
         if config.compile:
-            step.regressor.compile()
+            # Block by block: seconds instead of minutes, and it does not matter how a step calls its network.
+            for block in repeated(step.regressor):
+                block.compile()
         wrapped = wrap(step, config.sharding, process)
         self.optimiser = make_optimiser(step, config.optim)
         self.updater = Updater(wrapped, self.optimiser, config, process)

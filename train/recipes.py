@@ -15,11 +15,13 @@ from typing import Literal
 from harmonize.errors import UsageError
 from train.config import OptimConfig, TrainConfig
 from train.data import augment, detector
-from train.losses.supervised import UNIFIED
+from train.losses.supervised import SMPLER_X, UNIFIED
 from train.meta.config import DualConfig
-from train.models.registry import tokens_config
+from train.models.registry import smpler_x_config, tokens_config
 
 Size = Literal["small", "base", "large", "huge"]
+
+_LETTERS: Mapping[str, Size] = {"s": "small", "b": "base", "l": "large", "h": "huge"}
 
 NUM_GPUS = 16
 """Of the published runs of SMPLer-X."""
@@ -52,6 +54,34 @@ def tokens(size: Size) -> TrainConfig:
         compile=True,
         threads=8,
     )
+
+
+def smpler_x(size: Size) -> TrainConfig:
+    """SMPLer-X as released: Adam at 1e-5, cosine per update to 1e-6, 10 epochs, 32 a GPU on 16 GPUs (H: 16); crop of
+    1.25 boxes, its augmentation, L1 losses. Its encoder starts from ViTPose: `--set init=vitpose_base.pth`. A long
+    dataset shows the same part of itself in each epoch. Without stochastic depth and batch norm, which this project's
+    networks do not have. The five-dataset L was trained at 2e-5: `--set optim.lr=2e-5`."""
+    return TrainConfig(
+        model=smpler_x_config(size, use_checkpoint=size in ("large", "huge"), fused_attention=True),
+        augment=augment.SMPLER_X,
+        loss=SMPLER_X,
+        subset="fixed",
+        optim=OptimConfig(lr=1e-5, min_lr=1e-6, clip=None),
+        batch_size=(16 if size == "huge" else 32) * NUM_GPUS,
+        epochs=10,
+        precision="bf16",
+        compile=True,
+        threads=8,
+        sharding="fsdp" if size == "huge" else "ddp",
+        seed=2023,
+    )
+
+
+def finetune() -> TrainConfig:
+    """A specialist of SMPLer-X: all weights of a trained H, 5 epochs of 1.0M draws, 1e-5 to 5e-7, 16 a GPU; start from
+    its checkpoint, `--set init=RUN`. Other sizes: `--set model.vit...` as in the run's config.json."""
+    general = smpler_x("huge")
+    return replace(general, optim=replace(general.optim, min_lr=5e-7), epochs=5)
 
 
 def dual_meta(size: Size) -> TrainConfig:
@@ -87,6 +117,15 @@ def toy_dual() -> TrainConfig:
     return replace(toy(), detector=detector.TYPICAL, dual=DualConfig(order="second", auxiliary="both"))
 
 
+def _best_k(k: int, draws: int) -> str:
+    return f"ehps propose STORE --method smplerx_best_k --k {k} --budget {draws} -o mixture.json"
+
+
+BEST_K = {5: 750_000, 10: 1_500_000, 20: 3_000_000, 32: 4_500_000}
+"""Draws an epoch of SMPLer-X's mixtures of the k best datasets."""
+
+SPECIALISTS = ("3DPW", "AGORA", "ARCTIC", "EgoBody", "RenBody", "UBody")
+
 RECIPES: Mapping[str, Recipe] = {
     "toy": Recipe(make=toy, what="tiny token decoder, minutes on a processor"),
     "toy_dual": Recipe(make=toy_dual, what="tiny dual networks, minutes on a processor"),
@@ -94,6 +133,25 @@ RECIPES: Mapping[str, Recipe] = {
     "tokens_b": Recipe(make=partial(tokens, "base"), what="token decoder on ViT-B"),
     "tokens_l": Recipe(make=partial(tokens, "large"), what="token decoder on ViT-L"),
     "tokens_h": Recipe(make=partial(tokens, "huge"), what="token decoder on ViT-H"),
+    **{
+        f"smpler_x_{letter}{k}": Recipe(
+            make=partial(smpler_x, size),
+            what=f"SMPLer-X-{letter.upper()}{k}: the {k} best datasets",
+            selection=_best_k(k, draws),
+        )
+        for letter, size in _LETTERS.items()
+        for k, draws in BEST_K.items()
+    },
+    **{
+        f"finetune_{target.lower()}": Recipe(
+            make=finetune,
+            what=f"specialist for {target} from SMPLer-X-H32",
+            selection=f"ehps propose STORE --method smplerx_specialist --target {target} --budget 1000000 "
+            "-o mixture.json",
+            needs_init=True,
+        )
+        for target in SPECIALISTS
+    },
     "dual_meta_s": Recipe(make=partial(dual_meta, "small"), what="dual networks, meta-learned, on ViT-S"),
     "dual_meta_b": Recipe(make=partial(dual_meta, "base"), what="dual networks, meta-learned, on ViT-B"),
 }

@@ -15,7 +15,7 @@ from train.distributed import Process, without_exchange
 from train.steps import StepLoss
 
 TOTAL = "total"
-_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,7 @@ class Updater:
         self.optimiser.zero_grad(set_to_none=True)
         # As many passes in each process, or sharded ones would wait for each other for ever.
         pieces = list(_pieces(batch, min(self.config.accumulate, num_samples // self.process.world_size)))
-        dtype, is_mixed = _DTYPES.get(self.config.precision), self.config.precision != "fp32"
+        dtype, is_mixed = DTYPES.get(self.config.precision), self.config.precision != "fp32"
         found: list[StepLoss] = []
         for i, piece in enumerate(pieces):
             with without_exchange(self.wrapped, is_last=i == len(pieces) - 1):

@@ -37,3 +37,10 @@ def test_a_log_gets_a_line_every_ten_seconds(
         "verify: 20 of about 100 samples, 2.0 a second, 0:40 left",
         "verify: 40 of about 100 samples, 2.0 a second, 0:30 left",
     ]
+
+
+def test_work_that_is_gone_on_with_counts_only_its_own_time() -> None:
+    meter = Meter("train", 100, "updates", done=60)
+    meter.reach(70)
+    meter.say("loss 3.2")
+    assert meter.line(5.0) == "train: 70 of about 100 updates, 2.0 a second, 0:15 left, loss 3.2"

@@ -81,7 +81,7 @@ def weights(run: Path, file: str = "model") -> dict[str, torch.Tensor]:
     return load_file(find_checkpoint(run, "last").path / f"{file}.safetensors")
 
 
-@pytest.mark.parametrize("sharding", ["ddp", "fsdp"])
+@pytest.mark.parametrize("sharding", [pytest.param("ddp", marks=pytest.mark.slow), "fsdp"])
 def test_two_processes_train_what_one_does(sharding: str, alone: Path, store: Path, tmp_path: Path) -> None:
     run_processes(2, store, tmp_path, f"sharding={sharding}", "ema=0.9", "accumulate=2")
     assert_same_numbers(tmp_path, alone, rel=2e-3)
