@@ -61,10 +61,10 @@ def report(results: Results) -> str:
     for source in DETECTORS:
         parts += [
             f"### {source.capitalize()} 2D points",
-            "PVE of all parts after 0 to 14 steps; k is the number of steps chosen on validation (one per seed).",
+            "PVE of all parts after 0 to 14 steps; k is the number chosen on validation (one per seed).",
             _errors_table(results, source),
-            "How much larger the gain of dual-meta is, and how much lower its error after adaptation, against each other"
-            " row (95 % intervals):",
+            "How much larger the gain of dual-meta is, and how much lower its error after adaptation, against each"
+            " other row (95 % intervals):",
             _differences_table(results, source),
             "Gain by part after k steps:",
             _parts_table(results, source),

@@ -60,7 +60,7 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("pseudo_rates", "plain, pseudo labels, rates of dual-meta", "plain", rates_of="dual"),
     Variant("batch", "batch-shared inner step", "batch"),
     Variant("frozen", "frozen auxiliary", "frozen"),
-    Variant("none", "no auxiliary", "none"),
+    Variant("none", "no auxiliary", "none", has_pseudo=False),
     Variant("dual", "dual-meta", "dual"),
 )
 

@@ -42,7 +42,7 @@ class TrainingConfig:
     encoder_steps: int = 500
     start_steps: int = 900
     steps: int = 250
-    batch_size: int = 24
+    batch_size: int = 16
     encoder_rate: float = 2e-3
     start_rate: float = 2e-3
     rate: float = 3e-4

@@ -61,8 +61,8 @@ class WorldConfig:
     """Sizes of the splits, side of the crop, and the domains that they are drawn from."""
 
     num_train: int = 3000
-    num_validation: int = 96
-    num_test: int = 256
+    num_validation: int = 64
+    num_test: int = 200
     size_px: int = 64
     train: Domain = STUDIO
     test: Domain = FIELD
