@@ -15,16 +15,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from benchmark.bootstrap import LEAST_GROUPS, LEVEL
 from benchmark.detections import Found
 from benchmark.evaluation import STANDIN_NOTE, check_models, in_source_picture, predicted_meshes
-from benchmark.metrics.agora import NUM_COMPARED, Detection, Matching, agora_figures, detection, match_people
-from benchmark.metrics.joints import mpjpe
-from benchmark.metrics.measured import regressed
-from benchmark.metrics.mesh import pve
-from benchmark.metrics.parts import AGORA_JOINTS, agora_mesh_parts
+from benchmark.metrics.agora import NUM_COMPARED, Detection, Matching, detection
+from benchmark.metrics.measured import agora_errors, figures_of, matched_people, regressed
+from benchmark.metrics.parts import agora_mesh_parts
 from benchmark.predictions import BATCH_ROWS, Predictions
 from benchmark.protocols import Protocol
 from benchmark.truths import Candidate, choose, true_meshes
@@ -116,10 +113,8 @@ def evaluate_people(
         people = by_picture[picture]
         there = found.get(picture)
         nobody = np.empty((0, NUM_COMPARED, 2))
-        matchings[picture] = match_people(
-            torch.as_tensor(nobody if there is None else there.joints_px),
-            torch.as_tensor(_true_joints_px(opened, people, models)),
-            torch.ones(len(people), dtype=torch.bool),
+        matchings[picture] = matched_people(
+            nobody if there is None else there.joints_px, _true_joints_px(opened, people, models)
         )
         for pred, true in matchings[picture].pairs:
             assert there is not None
@@ -128,7 +123,7 @@ def evaluate_people(
     counts = detection(matchings.values())
     figures = []
     for kind in KINDS:
-        value = agora_figures({part: torch.as_tensor(errors[kind, part]) for part in PARTS}, counts)
+        value = figures_of({part: errors[kind, part] for part in PARTS}, counts)
         low, high = _intervals(matchings, {part: errors[kind, part] for part in PARTS}, pictures, num_draws, seed)
         figures += [
             NormalisedFigure(
@@ -174,15 +169,10 @@ def _matched_errors(
             some = batch.rows(at[start : start + BATCH_ROWS])
             people = [partner[key] for key in some.keys]
             instances = [store.sample(one.key).instance for _, one in people]
-            true = torch.as_tensor(true_meshes(instances, [one.is_source for _, one in people], models)).double()
-            pred = torch.as_tensor(predicted_meshes(some, models)).double()
-            joints = parts.regressor(pred), parts.regressor(true)
-            found = {
-                "mve": pve(pred, true, parts, pred_joints_m=joints[0], true_joints_m=joints[1]),
-                "mpjpe": mpjpe(*joints, AGORA_JOINTS),
-            }
+            true = true_meshes(instances, [one.is_source for _, one in people], models)
+            found = agora_errors(predicted_meshes(some, models), true, parts)
             for kind, part in rows:
-                rows[kind, part].append(found[kind][part].numpy())
+                rows[kind, part].append(found[kind, part])
             pictures += [picture for picture, _ in people]
     return {of: np.concatenate([*some, np.empty(0)]) for of, some in rows.items()}, pictures
 

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from benchmark.metrics.agora import Detection, Matching, agora_figures, match_people
 from benchmark.metrics.joints import mpjpe, pa_mpjpe
 from benchmark.metrics.mesh import pa_pve, pve
-from benchmark.metrics.parts import FIELD_JOINTS, PW3D_JOINTS, MeshParts
+from benchmark.metrics.parts import AGORA_JOINTS, FIELD_JOINTS, PW3D_JOINTS, MeshParts
 from benchmark.metrics.points import Errors
 from benchmark.metrics.regressors import Regressor
 
@@ -76,6 +77,41 @@ def pw3d_errors(
     pred = pred_regressor.select(rows)(_points(pred_m, device))
     true = true_regressor.select(rows)(_points(true_m, device))
     return _named({"mpjpe": mpjpe(pred, true, PW3D_JOINTS), "pa_mpjpe": pa_mpjpe(pred, true, PW3D_JOINTS)})
+
+
+def matched_people(pred_px: Floats, true_px: Floats) -> Matching:
+    """Who is whom in one picture, of people who all count: `agora.match_people` of joints (P, 24, 2) and (T, K, 2).
+
+    Raises:
+        DataError, ValueError: as there.
+    """
+    everyone = torch.ones(len(true_px), dtype=torch.bool)
+    return match_people(_points(pred_px, "cpu"), _points(true_px, "cpu"), everyone)
+
+
+def agora_errors(pred_m: Floats, true_m: Floats, parts: MeshParts) -> dict[tuple[str, str], Floats]:
+    """ "mve" and "mpjpe" of AGORA's parts, in millimetres (N,), from SMPL-X meshes (N, V, 3), aligned at joints
+    regressed from them. parts: `agora_mesh_parts`.
+
+    Raises:
+        DataError, ValueError: as `pve`.
+    """
+    pred, true = _points(pred_m, "cpu"), _points(true_m, "cpu")
+    joints = parts.regressor(pred), parts.regressor(true)
+    found = {
+        "mve": pve(pred, true, parts, pred_joints_m=joints[0], true_joints_m=joints[1]),
+        "mpjpe": mpjpe(*joints, AGORA_JOINTS),
+    }
+    return {(kind, part): errors.numpy() for kind, of in found.items() for part, errors in of.items()}
+
+
+def figures_of(errors: Mapping[str, Floats], counts: Detection) -> dict[str, float]:
+    """`agora.agora_figures` of errors (num_matched,) of each part.
+
+    Raises:
+        ValueError: as there.
+    """
+    return agora_figures({part: torch.as_tensor(of) for part, of in errors.items()}, counts)
 
 
 def regressed(regressor: Regressor, vertices_m: Floats) -> Floats:
