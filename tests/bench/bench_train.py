@@ -17,7 +17,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -204,28 +204,29 @@ def measure(name: str, size: str, count: int, device: str) -> dict[str, Any]:
     return {"name": name, "samples_per_s": count / seconds, "ratio": ratio, "memory_mib": memory_mib}
 
 
-def bench_train(size: str, count: int, device: str, names: tuple[str, ...] = NAMES) -> list[dict[str, Any]]:
+def bench_train(size: str, count: int, device: str) -> Iterator[dict[str, Any]]:
     """Every configuration, each in its own process; one that fails (out of memory) has `error` instead of figures."""
-    rows = []
-    for name in names:
+    for name in NAMES:
         command = [sys.executable, __file__, "--one", name, "--sizes", size, "--batch", str(count), "--device", device]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            rows.append({"name": name, "error": done.stderr.strip().splitlines()[-1][:60]})
+            yield {"name": name, "error": (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1][:60]}
         else:
-            rows.append(json.loads(done.stdout.splitlines()[-1]))
-    return rows
+            yield json.loads(done.stdout.splitlines()[-1])
 
 
-def print_table(size: str, count: int, device: str, rows: list[dict[str, Any]]) -> None:
-    plain = next(row for row in rows if row["name"] == "plain")
+def print_table(size: str, count: int, device: str, rows: Iterable[dict[str, Any]]) -> None:
+    """Rows as they come; the first is the plain step."""
     print(f"\n{size}, batch of {count}, {device}: time and memory as multiples of the plain supervised step")
     print(f"{'':54}{'samples/s':>10}{'time':>7}{'MiB':>8}{'memory':>8}")
+    plain_mib = float("nan")
     for row in rows:
         if "error" in row:
-            print(f"{row['name']:54}  {row['error']}")
+            print(f"{row['name']:54}  {row['error']}", flush=True)
             continue
-        memory = row["memory_mib"] / plain["memory_mib"]
+        if row["name"] == "plain":
+            plain_mib = row["memory_mib"]
+        memory = row["memory_mib"] / plain_mib
         print(
             f"{row['name']:54}{row['samples_per_s']:10.1f}{row['ratio']:7.2f}{row['memory_mib']:8.0f}{memory:8.2f}",
             flush=True,
