@@ -14,6 +14,7 @@ from benchmark.protocols import protocol
 from benchmark.truths import choose
 from harmonize.bodies import BodyBatch, BodyModels
 from harmonize.bodies.models import STANDIN
+from harmonize.errors import DataError
 from harmonize.shards.read import open_store
 
 if TYPE_CHECKING:
@@ -57,7 +58,9 @@ def validator(
             )
             found = evaluate(store, one, batches(predicted), bodies, num_draws=0).summary
             mean_mm = found.figure(found.primary).mean_mm
-            errors[f"{name}/{found.primary}"] = float("nan") if mean_mm is None else mean_mm
+            if mean_mm is None:
+                raise DataError(f"validation: {name}: expected samples with {found.primary}, found none")
+            errors[f"{name}/{found.primary}_mm"] = mean_mm
         return {SCORE: float(np.mean(list(errors.values()))), **errors}
 
     return validate

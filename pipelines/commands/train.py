@@ -81,11 +81,12 @@ def train(
         raise UsageError(f"train: {missing}: expected a value, found none", fix="ehps train --help, ehps train --list")
     from catalogs.selection import Selection
 
+    config = config_of(recipe, settings or [])
     result = run_training(
         store,
         Selection.load(selection),
         out,
-        config_of(recipe, settings or []),
+        config,
         is_resumed=resume,
         device=device,
         body_models=body_models,
