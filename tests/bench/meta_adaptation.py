@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from meta_errors import HEADLINE, Errors, errors, true_points
 from meta_world import Split
@@ -53,33 +52,39 @@ def measured(
     validation: Split,
     test: Split,
 ) -> dict[str, Any]:
-    """Of each 2D source: the chosen rate and number of steps, test errors (samples,) of each metric at `STEPS`, mean
-    validation errors of every choice, movement by the first step, and seconds a sample and step."""
+    """Of each 2D source: for each number of steps (a budget) the way to move that is best on validation, and the test
+    errors (samples,) of each metric with it; the budget that is best on validation; all validation errors; movement by
+    the first step of the first budget; seconds a sample and step."""
     found: dict[str, Any] = {}
     for source, detector in DETECTORS.items():
-        tried = {}
         batch = observed(validation, detector)
         true = true_points(body, batch.truth)
+        tried = {}
         for choice in UNIFORM if rates is None else LEARNED:
-            path = _adapted(regressor, auxiliary, rates, body, batch, choice).path
+            path = _adapted(regressor, auxiliary, rates, body, batch, choice, STEPS[-1]).path
             tried[choice] = [float(errors(body, path[k], true)[HEADLINE].mean()) for k in STEPS]
-        choice = min(tried, key=lambda of: min(tried[of]))
-        best = STEPS[int(np.argmin(tried[choice]))]
+        chosen = [min(tried, key=lambda of, at=at: tried[of][at]) for at in range(len(STEPS))]  # type: ignore[misc]
+        best = min(range(len(STEPS)), key=lambda at: tried[chosen[at]][at])
+
         batch = observed(test, detector)
         true = true_points(body, batch.truth)
-        began = time.perf_counter()
-        done = _adapted(regressor, auxiliary, rates, body, batch, choice)
+        began, taken = time.perf_counter(), 0
+        paths: dict[Choice, Adapted] = {}
+        for budget, choice in reversed(list(zip(STEPS, chosen, strict=True))):
+            if choice not in paths:
+                paths[choice] = _adapted(regressor, auxiliary, rates, body, batch, choice, max(budget, 1))
+                taken += max(budget, 1)
         seconds = time.perf_counter() - began
-        at_steps: list[Errors] = [errors(body, done.path[k], true) for k in STEPS]
+        at_steps: list[Errors] = [
+            errors(body, paths[choice].path[k], true) for k, choice in zip(STEPS, chosen, strict=True)
+        ]
         found[source] = {
-            "optimiser": choice.optimiser,
-            "factor": choice.factor,
-            "steps": best,
+            "chosen": [f"{of.optimiser} {of.factor:g}" for of in chosen],
+            "steps": STEPS[best],
             "validation": {f"{of.optimiser} {of.factor:g}": values for of, values in tried.items()},
             "errors": {name: [_listed(of[name]) for of in at_steps] for name in at_steps[0]},
-            "inner": [_listed(1000 * done.losses[:, k]) for k in STEPS],
-            "movement_mm": float(_movement_mm(body, done).mean()),
-            "seconds": seconds / len(test) / STEPS[-1],
+            "movement_mm": float(_movement_mm(body, paths[chosen[1]]).mean()),
+            "seconds": seconds / len(test) / taken,
         }
     return found
 
@@ -98,6 +103,7 @@ def _adapted(
     body: Body,
     batch: Batch,
     choice: Choice,
+    steps: int,
 ) -> Adapted:
     names = adapted_names(regressor, "head") if rates is None else rates.names
     start = torch.ones(len(names)) if rates is None else rates.log_rate.detach().exp()
@@ -110,7 +116,7 @@ def _adapted(
         inner=InnerLoss(UNIFIED),
         rates=Rates(names, start if is_adam else start * choice.factor),
         config=AdaptConfig(
-            steps=STEPS[-1],
+            steps=steps,
             optimiser="adam" if is_adam else "sgd",
             adam_rate=choice.factor if is_adam else 1e-3,
             tolerance=0,

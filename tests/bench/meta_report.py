@@ -35,11 +35,11 @@ def errors_of(runs: Sequence[Run], source: str, metric: str = HEADLINE) -> Float
     return np.array([run[source]["errors"][metric] for run in runs])
 
 
-def gains(runs: Sequence[Run], source: str, metric: str = HEADLINE, *, at_last: bool) -> Floats:
-    """(seeds, people): error before minus error after the number of steps chosen on validation, or the last."""
+def gains(runs: Sequence[Run], source: str, metric: str = HEADLINE, *, steps: int | None = None) -> Floats:
+    """(seeds, people): error before minus error after `steps`, or after the number of steps chosen on validation."""
     errors = errors_of(runs, source, metric)
-    chosen = [len(STEPS) - 1 if at_last else STEPS.index(run[source]["steps"]) for run in runs]
-    return np.stack([of[0] - of[at] for of, at in zip(errors, chosen, strict=True)])
+    at = [STEPS.index(run[source]["steps"] if steps is None else steps) for run in runs]
+    return np.stack([of[0] - of[number] for of, number in zip(errors, at, strict=True)])
 
 
 def interval(values: Floats, seed: int = 0) -> tuple[float, float, float]:
@@ -57,16 +57,19 @@ def interval(values: Floats, seed: int = 0) -> tuple[float, float, float]:
 def report(results: Results) -> str:
     """All tables as Markdown."""
     num_seeds, _, num_people = errors_of(results["dual"], "true").shape
-    parts = [f"{num_seeds} seeds, {num_people} people of the test split; millimetres."]
+    parts = [
+        f"{num_seeds} seeds, {num_people} people of the test split; millimetres. Column n: a budget of n steps, with "
+        "the way to move that was best for it on validation. k: the budget that was best on validation, one for each seed."
+    ]
     for source in DETECTORS:
         parts += [
             f"### {source.capitalize()} 2D points",
-            "PVE of all parts after 0 to 14 steps; k is the number chosen on validation (one per seed).",
+            "PVE of all parts, and share of people whom adaptation made worse:",
             _errors_table(results, source),
-            "How much larger the gain of dual-meta is, and how much lower its error after adaptation, against each"
-            " other row (95 % intervals):",
+            "How much larger the gain of dual-meta is than each other row's, and how much lower its error after k "
+            "steps (95 % intervals in brackets):",
             _differences_table(results, source),
-            "Gain by part after k steps:",
+            "Error before, and gain after k steps, by part:",
             _parts_table(results, source),
         ]
     parts += ["### What the inner step does", _vacuity_table(results)]
@@ -77,23 +80,19 @@ def _errors_table(results: Results, source: str) -> str:
     rows = []
     for key, runs in results.items():
         at_steps = errors_of(runs, source).mean((0, 2))
-        best, last = gains(runs, source, at_last=False), gains(runs, source, at_last=True)
-        ks = "/".join(str(run[source]["steps"]) for run in runs)
-        rates = ", ".join(sorted({f"{run[source]['optimiser']} {run[source]['factor']:g}" for run in runs}))
+        best = gains(runs, source)
         rows.append(
             [
                 _TITLES[key],
                 *(f"{value:.1f}" for value in at_steps),
-                ks,
+                "/".join(str(run[source]["steps"]) for run in runs),
                 f"{best.mean():.1f}",
-                f"{last.mean():.1f}",
-                f"{100 * (best < 0).mean():.0f} %",
-                f"{100 * (last < 0).mean():.0f} %",
-                rates,
+                *(f"{100 * (gains(runs, source, steps=steps) < 0).mean():.0f} %" for steps in STEPS[1:]),
+                ", ".join(sorted({run[source]["chosen"][STEPS.index(run[source]["steps"])] for run in runs})),
             ]
         )
     head = [f"{k}" for k in STEPS]
-    return _table(["", *head, "k", "gain at k", "gain at 14", "worse at k", "worse at 14", "rate"], rows)
+    return _table(["", *head, "k", "gain at k", *(f"worse at {k}" for k in STEPS[1:]), "rate at k"], rows)
 
 
 def _differences_table(results: Results, source: str) -> str:
@@ -102,30 +101,31 @@ def _differences_table(results: Results, source: str) -> str:
     for key, runs in results.items():
         if key == "dual":
             continue
-        by_k, by_last = (
-            interval(gains(ours, source, at_last=at_last) - gains(runs, source, at_last=at_last))
-            for at_last in (False, True)
-        )
+        of_gains = [
+            interval(gains(ours, source, steps=steps) - gains(runs, source, steps=steps))
+            for steps in (None, *STEPS[1:])
+        ]
+        _, low, high = of_gains[0]
+        verdict = "larger" if low > 0 else "smaller" if high < 0 else "not told apart"
         after = interval(_after(runs, source) - _after(ours, source))
-        verdict = "larger" if by_k[1] > 0 else "smaller" if by_k[2] < 0 else "not told apart"
-        rows.append([_TITLES[key], _with_bounds(by_k), verdict, _with_bounds(by_last), _with_bounds(after)])
-    return _table(["against", "gain at k", "dual-meta's gain is", "gain at 14", "lower error at k"], rows)
+        rows.append([_TITLES[key], verdict, *map(_with_bounds, of_gains), _with_bounds(after)])
+    head = [f"gain at {k}" for k in ("k", *STEPS[1:])]
+    return _table(["against", "dual-meta's gain at k is", *head, "lower error at k"], rows)
 
 
 def _after(runs: Sequence[Run], source: str) -> Floats:
-    return errors_of(runs, source)[:, 0] - gains(runs, source, at_last=False)
+    return errors_of(runs, source)[:, 0] - gains(runs, source)
 
 
 def _parts_table(results: Results, source: str) -> str:
     rows = []
     for key, runs in results.items():
-        cells = [
-            f"{errors_of(runs, source, metric)[:, 0].mean():.1f} - "
-            f"{gains(runs, source, metric, at_last=False).mean():.1f}"
-            for metric, _ in _METRICS
-        ]
+        cells = []
+        for metric, _ in _METRICS:
+            before = errors_of(runs, source, metric)[:, 0].mean()
+            cells.append(f"{before:.1f}, {gains(runs, source, metric).mean():+.1f}")
         rows.append([_TITLES[key], *cells])
-    return _table(["before - gain", *(title for _, title in _METRICS)], rows)
+    return _table(["before, gain", *(title for _, title in _METRICS)], rows)
 
 
 def _vacuity_table(results: Results) -> str:

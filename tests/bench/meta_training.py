@@ -35,17 +35,18 @@ _START_WEIGHTS = replace(UNIFIED, keypoints=1.0)  # hands and face lie beyond th
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingConfig:
     """Numbers of steps and rates of Adam. encoder_steps: 2D pose alone. start_steps: plain training of both networks.
-    steps: of each variant from there on. rates_rate: of the logarithms of the inner rates."""
+    inner_steps: of meta variants. steps: of each variant from there on. rates_rate: of the logarithms of inner rates."""
 
     width: int = 64
     depth: int = 3
     encoder_steps: int = 500
     start_steps: int = 900
-    steps: int = 250
+    inner_steps: int = 3
+    steps: int = 300
     batch_size: int = 16
     encoder_rate: float = 2e-3
     start_rate: float = 2e-3
-    rate: float = 3e-4
+    rate: float = 1e-3
     rates_rate: float = 0.03
     head_rate: float = 0.01
 
@@ -129,7 +130,7 @@ def trained(
         body=body,
         inner=InnerLoss(UNIFIED),
         outer=OuterLoss(body, UNIFIED),
-        config=replace(dual, head_rate=config.head_rate),
+        config=replace(dual, inner_steps=config.inner_steps, head_rate=config.head_rate),
     )
     networks = [of for of in step.trainable_parameters() if of is not step.rates.log_rate]
     groups: list[dict[str, object]] = [{"params": networks}, {"params": [step.rates.log_rate], "lr": config.rates_rate}]
