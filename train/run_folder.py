@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from catalogs.selection import Selection
-from harmonize.errors import DataError, UsageError
+from harmonize.errors import UsageError
 from train.checkpoints import CHECKPOINTS, Checkpoint, find_checkpoint
 from train.config import TrainConfig
 from train.data.mixture import Realised
@@ -123,20 +123,6 @@ def finish_run(result: RunResult, config: TrainConfig, selection: Selection, *, 
     partial = result.folder / f"{RUN}.tmp"
     partial.write_text(json.dumps(run, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     partial.replace(result.folder / RUN)
-
-
-def load_config(run: Path) -> TrainConfig:
-    """The config that a run was started with.
-
-    Raises:
-        UsageError: the folder holds no run. DataError: the file is damaged.
-    """
-    try:
-        return from_plain(TrainConfig, json.loads((run / CONFIG).read_text(encoding="utf-8")))
-    except OSError as error:
-        raise UsageError(f"{run}: expected the folder of a run, found no {CONFIG}", fix="ehps train ...") from error
-    except ValueError as error:
-        raise DataError(f"{run / CONFIG}: expected JSON, found {error}") from error
 
 
 def plot_losses(run: Path) -> None:

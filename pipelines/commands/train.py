@@ -47,7 +47,7 @@ def train(
     selection
         Selection file written by `ehps propose`.
     out
-        Folder for losses, logs, checkpoints and the record of the run; docs of it are in train/run_folder.py.
+        Folder for losses (CSV, PNG, TensorBoard), the realised mixture, checkpoints, and the record of the run.
     settings
         Change a setting, NAME=VALUE, as often as needed: optim.lr=1e-4, batch_size=64 (samples an update, of all
         processes together), epochs=none with steps=1000, precision=bf16, ema=0.999, dual.order=first. The names are

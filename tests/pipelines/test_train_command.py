@@ -7,14 +7,18 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from evaluating import labelled, write_store
 from processes import command, ehps, environment
 from small_training import select, small_store
 
+from catalogs.selection import Selection
+from harmonize.errors import UsageError
+from pipelines.training import config_of, interval_text, recipe_rows, run_training
 from train.checkpoints import checkpoints_of, find_checkpoint
-from train.run_log import read_losses
+from train.run_log import Interval, read_losses
 
 SMALL = [
     *("--set", "model.vit.width=32", "--set", "model.vit.depth=1", "--set", "model.vit.num_heads=2"),
@@ -35,10 +39,15 @@ def arguments(store: Path, out: Path, *more: str) -> list[object]:
 
 
 def test_recipes_are_listed_with_the_command_for_their_mixture() -> None:
-    rows = json.loads(ehps("train", "--list", "--json").stdout)
-    by_name = {row["recipe"]: row for row in rows}
+    by_name = {row["recipe"]: row for row in recipe_rows()}
     assert by_name["toy"]["length"] == "200 updates"
     assert "--method smplerx_best_k --k 32 --budget 4500000" in by_name["smpler_x_h32"]["mixture"]
+
+
+def test_a_line_says_losses_and_rates() -> None:
+    losses = {"total": 3.21, "joints": 1.5, "jaw": 0.0, "betas": 0.25}
+    interval = Interval(step=3, losses=losses, learning_rate=1e-4, grad_norm=2.0, samples_per_s=1234.5)
+    assert interval_text(interval) == "loss 3.21, joints 1.5, betas 0.25, lr 0.0001, 1,234 samples/s"
 
 
 def test_a_run_with_validation_leaves_its_record(store: Path, tmp_path: Path) -> None:
@@ -84,24 +93,27 @@ def test_sigterm_writes_a_checkpoint_and_says_how_to_go_on(store: Path, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("more", "says"),
+    ("settings", "options", "says"),
     [
-        (["--set", "optim.learning_rat=1"], "did you mean optim.min_lr or optim.lr?"),
-        (["--set", "steps=0"], "steps: expected 1 or more"),
-        (["--device", "cuda:77"], "cuda:77: expected a device of this machine"),
-        (["--resume"], "found no checkpoints/step-*"),
-        (["--cache", "there"], "cache: expected a folder with a store at a URL"),
-        (["--set", "validate_every=2", "--set", "benchmarks=agora"], "agora"),
+        ([], {"device": "cuda:77"}, "cuda:77: expected a device of this machine"),
+        ([], {"is_resumed": True}, r"found no checkpoints/step-\*"),
+        ([], {"cache": Path("there")}, "cache: expected a folder with a store at a URL"),
+        (["validate_every=2", "benchmarks=agora"], {}, "agora"),
+        (["validate_every=2", "benchmarks=nothing"], {}, "nothing"),
     ],
 )
-def test_what_cannot_be_done_is_said(more: list[str], says: str, store: Path, tmp_path: Path) -> None:
-    done = ehps(*arguments(store, tmp_path / "run", *more))
-    assert (done.returncode, says in done.stderr) == (1, True), done.stderr
+def test_what_cannot_be_done_is_said(
+    settings: list[str], options: dict[str, Any], says: str, store: Path, tmp_path: Path
+) -> None:
+    selection, config = Selection.load(store / "mixture.json"), config_of("toy", ["batch_size=8", *settings])
+    with pytest.raises(UsageError, match=says):
+        run_training(str(store), selection, tmp_path / "run", config, **options)
     assert not (tmp_path / "run").exists()
 
 
 def test_what_is_missing_is_named() -> None:
     done = ehps("train", "toy")
     assert (done.returncode, "--store, --selection, --out: expected a value" in done.stderr) == (1, True)
-    done = ehps("train", "finetune_agora", "--store", "s", "--selection", "none.json", "-o", "run")
-    assert (done.returncode, "expected trained weights to start from" in done.stderr) == (1, True)
+    with pytest.raises(UsageError, match="expected trained weights to start from"):
+        config_of("finetune_agora", [])
+    assert config_of("finetune_agora", ["init=somewhere"]).init == "somewhere"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -200,3 +201,16 @@ def test_the_pretrained_network_is_where_a_run_starts(whole: Path, store: Path, 
     other = small_config(init=str(whole), model=replace(CONFIG.model, num_layers=2))
     with pytest.raises(DataError, match=r"head.layers.1.*None instead of"):
         train(store, select(store), tmp_path / "other", other, standin)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a compiler")
+@pytest.mark.filterwarnings("default")  # torch looks at gradients of what is no leaf while it compiles
+def test_a_compiled_network_trains_alike(whole: Path, store: Path, standin: Any, tmp_path: Path) -> None:
+    from torch._dynamo.utils import counters
+
+    counters.clear()
+    train(store, select(store), tmp_path, replace(CONFIG, compile=True), standin)
+    assert counters["stats"]["unique_graphs"] >= 1
+    for one, other in zip(numbers(tmp_path), numbers(whole), strict=True):
+        assert one == pytest.approx(other, rel=2e-3, abs=1e-5)
