@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,13 @@ from harmonize.errors import UsageError
 from pipelines.progress import Meter
 from pipelines.validation import validator
 from pipelines.workers import InterruptedRunError
+from train.checkpoints import checkpoints_of
 from train.config import TrainConfig
 from train.data.cache import Cache
 from train.distributed import joined
 from train.loop import train
 from train.recipes import RECIPES, recipe
-from train.run_folder import RunResult
+from train.run_folder import RunResult, is_finished
 from train.run_log import Interval, read_losses
 from train.settings import with_settings
 
@@ -106,6 +107,56 @@ def run_training(
             fix=" ".join([*command, *(["--resume"] if "--resume" not in command else [])]),
         )
     return result
+
+
+def train_run(
+    store: Path,
+    selection: Selection,
+    out: Path,
+    config: TrainConfig,
+    *,
+    body_models: str | None = None,
+    device: str = "cpu",
+    resume: bool = False,
+    on_step: Callable[[int], None] = lambda num: None,
+) -> None:
+    """Train as a part of other work, in this process alone and without a word.
+
+    resume: go on where the folder's run stands, whether it was never begun, stopped, or is finished already. on_step:
+    told the number of updates done since it was last called; those before a resume count too.
+
+    Raises:
+        InterruptedRunError: it was told to stop; a checkpoint is written.
+        UsageError, DataError, StoreError: see `train.loop.train`.
+    """
+    total, told = config.num_steps(selection.draws_per_epoch), 0
+
+    def tell(step: int) -> None:
+        nonlocal told
+        on_step(step - told)
+        told = step
+
+    if resume and is_finished(out, config, selection):
+        tell(total)
+        return
+    done = [one.manifest.step for one in checkpoints_of(out)] if resume else []
+    tell(max(done, default=0))
+    models = None if body_models is None else BodyModels.open(body_models)
+    validate = None if config.validate_every is None else validator(store, config, models, device)
+    with joined(device) as process:
+        result = train(
+            store,
+            selection,
+            out,
+            config,
+            models,
+            process=process,
+            is_resumed=bool(done),
+            on_interval=lambda interval: tell(interval.step),
+            on_validate=validate,
+        )
+    if not result.is_finished:
+        raise InterruptedRunError(f"{out}: stopped after update {result.step} of {result.num_steps}, with a checkpoint")
 
 
 def interval_text(interval: Interval) -> str:

@@ -125,6 +125,14 @@ def finish_run(result: RunResult, config: TrainConfig, selection: Selection, *, 
     partial.replace(result.folder / RUN)
 
 
+def is_finished(out: Path, config: TrainConfig, selection: Selection) -> bool:
+    """Whether the folder holds a finished run of this config and selection."""
+    if not (out / RUN).is_file():
+        return False
+    run = json.loads((out / RUN).read_text(encoding="utf-8"))
+    return bool((run["recipe"], run["selection"]) == (to_plain(config), selection.content_hash))
+
+
 def plot_losses(run: Path) -> None:
     """Losses by update on a logarithmic scale, as losses.png."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from small_training import select, small_store
 
 from catalogs.selection import Selection
 from harmonize.errors import UsageError
-from pipelines.training import config_of, interval_text, recipe_rows, run_training
+from pipelines.training import config_of, interval_text, recipe_rows, run_training, train_run
 from train.checkpoints import checkpoints_of, find_checkpoint
 from train.run_log import Interval, read_losses
 
@@ -109,6 +110,32 @@ def test_what_cannot_be_done_is_said(
     with pytest.raises(UsageError, match=says):
         run_training(str(store), selection, tmp_path / "run", config, **options)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_inside_other_work_goes_on_from_wherever_it_stands(store: Path, tmp_path: Path) -> None:
+    selection, out, told = Selection.load(store / "mixture.json"), tmp_path / "run", []
+    config = config_of("toy", [*SMALL[1::2], "steps=3"])
+
+    class Killed(BaseException):
+        pass
+
+    def kill(num: int) -> None:
+        told.append(num)
+        if sum(told) == 2:
+            raise Killed
+
+    early = replace(config, checkpoint_every=1)
+    with pytest.raises(Killed):
+        train_run(store, selection, out, early, resume=True, on_step=kill)
+    assert told == [0, 1, 1]
+    for _ in range(2):  # the second time there is nothing left to do
+        told.clear()
+        train_run(store, selection, out, early, resume=True, on_step=told.append)
+        assert sum(told) == 3
+    assert told == [3]
+    assert [row["step"] for row in read_losses(out)] == [1, 2, 3]
+    with pytest.raises(UsageError, match="holds a finished run already"):
+        train_run(store, selection, out, config, resume=True)
 
 
 def test_what_is_missing_is_named() -> None:
