@@ -1,10 +1,13 @@
-"""What `ehps evaluate` does: one file of predictions on several benchmarks, and the files and tables of the results."""
+"""What `ehps evaluate` does: one model's predictions on several benchmarks, and the files and tables of the results.
+
+A file of predictions is measured here, a network in `evaluate_checkpoint`.
+"""
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,12 +16,12 @@ from benchmark.detections import load_detections
 from benchmark.evaluation import STANDIN_NOTE, Evaluation, Figure, Summary, evaluate
 from benchmark.normalised import KINDS, Normalised, evaluate_people
 from benchmark.predictions import Predictions, check_keys, open_predictions
-from benchmark.protocols import MPE_BENCHMARKS, MeanPrimaryError, Protocol, mean_primary_error, protocol
+from benchmark.protocols import MPE_BENCHMARKS, MeanPrimaryError, mean_primary_error, protocol
 from benchmark.truths import Chosen, choose
 from harmonize.bodies import BodyModels
 from harmonize.bodies.models import STANDIN
 from harmonize.errors import UsageError
-from harmonize.shards.read import Store, open_store
+from harmonize.shards.read import open_store
 from pipelines.progress import Meter
 
 SUMMARY = "summary.json"
@@ -45,24 +48,46 @@ def evaluate_file(
         UsageError: no or unknown benchmarks, a negative number of draws, or as `benchmark.evaluation.evaluate`.
         DataError, RawFileError, StoreError: as `benchmark.predictions` and `benchmark.evaluation.evaluate`.
     """
-    protocols = [protocol(name) for name in dict.fromkeys(names)]
-    if not protocols:
-        raise UsageError("evaluate: expected a benchmark, found none", fix="--benchmark NAME ...")
     if num_draws < 0:
         raise UsageError(f"--bootstrap: expected 0 or more draws, found {num_draws}")
-    opened = open_store(store)
-    chosen = {one.name: choose(opened, one, every=every) for one in protocols}
+    chosen = choose_all(store, names, every=every)
     predictions = open_predictions(path)
     allowed = frozenset[str]().union(*(one.keys_of_split for one in chosen.values()))
     wanted = frozenset[str]().union(*(one.wanted for one in chosen.values()))
     check_keys(str(path), predictions.keys, wanted=wanted, allowed=allowed)
-    models = _models(opened, protocols, chosen, body_models)
+    models = models_for(store, chosen, body_models)
     return {
-        one.name: _evaluation(
-            store, one, predictions, models, chosen[one.name], every, num_draws, seed, device, allowed
-        )
-        for one in protocols
+        name: _evaluation(store, predictions, models, name, one, every, num_draws, seed, device, allowed)
+        for name, one in chosen.items()
     }
+
+
+def choose_all(store: Path, names: Sequence[str], *, every: int | None = None) -> dict[str, Chosen]:
+    """What each benchmark measures on in a store, in the order given.
+
+    Raises:
+        UsageError: no or unknown benchmarks, or as `benchmark.truths.choose`. StoreError: the store is damaged.
+    """
+    protocols = [protocol(name) for name in dict.fromkeys(names)]
+    if not protocols:
+        raise UsageError("evaluate: expected a benchmark, found none", fix="--benchmark NAME ...")
+    opened = open_store(store)
+    return {one.name: choose(opened, one, every=every) for one in protocols}
+
+
+def models_for(store: Path, chosen: Mapping[str, Chosen], spec: str | None) -> BodyModels:
+    """The body models given, or the stand-in where the store was made with it.
+
+    Raises:
+        UsageError: some of the splits were made with the stand-in and some not. MissingBodyModelError: no such folder.
+    """
+    kinds = {one.is_standin for one in chosen.values()}
+    if len(kinds) > 1:
+        raise UsageError(
+            f"{store}: expected benchmarks made with the same body models, found the stand-in and real ones",
+            fix="evaluate them one by one",
+        )
+    return BodyModels.open(STANDIN if kinds == {True} and spec is None else spec)
 
 
 def evaluate_people_file(
@@ -74,8 +99,8 @@ def evaluate_people_file(
         UsageError, DataError, RawFileError, StoreError: as `benchmark.normalised.evaluate_people`.
     """
     of = protocol(PEOPLE_BENCHMARK)
-    opened, predictions = open_store(store), open_predictions(path)
-    models = _models(opened, [of], {of.name: choose(opened, of, every=1)}, body_models)
+    predictions = open_predictions(path)
+    models = models_for(store, choose_all(store, [of.name], every=1), body_models)
     return evaluate_people(
         store,
         of,
@@ -154,10 +179,10 @@ def rows(found: dict[str, Evaluation]) -> list[dict[str, Any]]:
     return table
 
 
-def document(found: dict[str, Evaluation]) -> dict[str, Any]:
-    """All summaries, and MPE, for programs."""
+def document(found: dict[str, Evaluation], model: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """All summaries, and MPE, for programs. model: which network it was, where it was one of this project's."""
     mean = mpe(found)
-    return {
+    return ({} if model is None else {"model": dict(model)}) | {
         "benchmarks": {name: one.summary.document() for name, one in found.items()},
         "mpe": None if mean is None else asdict(mean),
     }
@@ -182,8 +207,10 @@ def mpe_line(found: dict[str, Evaluation]) -> str | None:
     return f"MPE {mean.value_mm:.2f} mm, the mean primary error (*) of {', '.join(mean.benchmarks)}"
 
 
-def write(found: dict[str, Evaluation], folder: Path) -> list[Path]:
+def write(found: dict[str, Evaluation], folder: Path, model: Mapping[str, Any] | None = None) -> list[Path]:
     """`<benchmark>.parquet` with the errors of each instance, and `summary.json`; returns the files.
+
+    model: see `document`.
 
     Raises:
         UsageError: the folder cannot be written.
@@ -197,7 +224,7 @@ def write(found: dict[str, Evaluation], folder: Path) -> list[Path]:
             paths.append(folder / f"{name}.parquet")
             pq.write_table(one.errors, paths[-1], compression="zstd")
         paths.append(folder / SUMMARY)
-        paths[-1].write_text(json.dumps(document(found), indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        paths[-1].write_text(json.dumps(document(found, model), indent=2, sort_keys=True) + "\n", encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{folder}: cannot be written: {error}", fix="-o another folder") from error
     return paths
@@ -231,22 +258,11 @@ def _csv_rows(name: str, summary: Summary) -> list[list[Any]]:
     ]
 
 
-def _models(store: Store, protocols: Sequence[Protocol], chosen: dict[str, Chosen], spec: str | None) -> BodyModels:
-    """Those given, or the stand-in where the store was made with it."""
-    kinds = {chosen[one.name].is_standin for one in protocols}
-    if len(kinds) > 1:
-        raise UsageError(
-            f"{store.path}: expected benchmarks made with the same body models, found the stand-in and real ones",
-            fix="evaluate them one by one",
-        )
-    return BodyModels.open(STANDIN if kinds == {True} and spec is None else spec)
-
-
 def _evaluation(
     store: Path,
-    of: Protocol,
     predictions: Predictions,
     models: BodyModels,
+    name: str,
     chosen: Chosen,
     every: int | None,
     num_draws: int,
@@ -254,10 +270,10 @@ def _evaluation(
     device: str,
     allowed: frozenset[str],
 ) -> Evaluation:
-    with Meter(of.name, len(chosen.wanted), "people") as meter:
+    with Meter(name, len(chosen.wanted), "people") as meter:
         return evaluate(
             store,
-            of,
+            protocol(name),
             predictions.batches(),
             models,
             device=device,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from harmonize.errors import UsageError
 from pipelines.tables import Json
 
 Names = Annotated[list[str], Parameter(consume_multiple=True, negative="")]
@@ -15,13 +16,14 @@ Names = Annotated[list[str], Parameter(consume_multiple=True, negative="")]
 
 def evaluate(
     store: Path,
-    predictions: Path,
+    model: Path,
     /,
     *,
     benchmark: Names,
     out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None,
     csv: Path | None = None,
     detections: Path | None = None,
+    save_predictions: Path | None = None,
     every: int | None = None,
     bootstrap: int = 1000,
     seed: int = 0,
@@ -31,20 +33,24 @@ def evaluate(
 ) -> None:
     """Measure a model's predictions on the benchmarks that a store holds.
 
-    Predictions are SMPL-X parameters or vertices by sample key (docs/predictions.md says how they must lie in the
-    file). Every instance gets PVE, PA-PVE, MPJPE and PA-MPJPE of all, body, hands and face where it is labelled; the
-    table shows means with 95 % intervals over sequences, subjects or pictures, and `*` the metric that is compared.
+    The model is a file of its predictions, SMPL-X parameters or vertices by sample key (docs/predictions.md says how
+    they must lie in it), or a network of `ehps train`: the folder of its run, or of one checkpoint. Every instance gets
+    PVE, PA-PVE, MPJPE and PA-MPJPE of all, body, hands and face where it is labelled; the table shows means with 95 %
+    intervals over sequences, subjects or pictures, and `*` the metric that is compared.
 
         ehps evaluate STORE predictions.parquet --benchmark egobody ehf -o results
         ehps evaluate STORE predictions.npz --benchmark pw3d pw3d_smplx --csv table.csv
+        ehps evaluate STORE run --benchmark ehf agora -o results --device cuda --save-predictions predictions.parquet
         ehps evaluate STORE people.parquet --benchmark agora --detections found.parquet
 
     Parameters
     ----------
     store
         Folder of the store with the evaluation splits.
-    predictions
-        File of predictions, .parquet or .npz, for all samples of the benchmarks and no others.
+    model
+        File of predictions, .parquet or .npz, for all samples of the benchmarks and no others; or the folder of a run
+        or checkpoint. Of a run it is the checkpoint with the best validation, without validation the last one; the
+        running mean of the weights where there is one; without test-time optimisation.
     benchmark
         agora, ubody, egobody, pw3d (14 joints, SMPLer-X), pw3d_smplx, ehf, arctic, dna_rendering_hires.
     out
@@ -54,6 +60,8 @@ def evaluate(
     detections
         For agora: predictions are of people that a model found in whole pictures, and this Parquet file says where
         (docs/predictions.md). Shows F1, MVE, MPJPE, NMVE and NMJE by AGORA's matching; --out takes agora_people.json.
+    save_predictions
+        For a run or checkpoint: Parquet file to write what it predicted to.
     every
         Take every n-th sample of the split instead of what the protocol says. A note says so.
     bootstrap
@@ -61,7 +69,7 @@ def evaluate(
     seed
         Seed of these draws.
     device
-        Where errors are computed: cpu, cuda, cuda:1.
+        Where networks run and errors are computed: cpu, cuda, cuda:1.
     body_models
         Folder of the SMPL-family files, or `standin`. Default: the stand-in for a store that was made with it, else
         $EHPS_BODY_MODELS.
@@ -72,9 +80,12 @@ def evaluate(
     from pipelines.tables import show, show_json
 
     if detections is not None:
-        _refuse_beside_detections(benchmark, csv=csv, every=every, device=device)
+        given: dict[str, Any] = {"--csv": csv, "--every": every, "--save-predictions": save_predictions}
+        given["--device"] = None if device == "cpu" else device
+        given[f"the run {model}"] = model if model.is_dir() else None
+        _refuse_beside_detections(benchmark, given)
         people = work.evaluate_people_file(
-            store, predictions, detections, num_draws=bootstrap, seed=seed, body_models=body_models
+            store, model, detections, num_draws=bootstrap, seed=seed, body_models=body_models
         )
         if out is not None:
             work.write_people(people, out)
@@ -86,22 +97,25 @@ def evaluate(
         for note in people.notes:
             print(f"ehps: note: {note}", file=sys.stderr)
         return
-    found = work.evaluate_file(
-        store,
-        predictions,
-        benchmark,
-        every=every,
-        num_draws=bootstrap,
-        seed=seed,
-        device=device,
-        body_models=body_models,
-    )
+    options: Any = {"every": every, "num_draws": bootstrap, "seed": seed, "device": device, "body_models": body_models}
+    who = None
+    if model.is_dir():
+        from pipelines.evaluate_checkpoint import evaluate_networks, identity
+        from train.building import load_networks
+
+        networks = load_networks(model)
+        found = evaluate_networks(store, networks, benchmark, save_predictions=save_predictions, **options)
+        who = identity(networks)
+    elif save_predictions is not None:
+        raise UsageError(f"--save-predictions: {model} holds predictions already", fix="leave it out")
+    else:
+        found = work.evaluate_file(store, model, benchmark, **options)
     if out is not None:
-        work.write(found, out)
+        work.write(found, out, who)
     if csv is not None:
         work.write_csv(found, csv)
     if as_json:
-        show_json(work.document(found))
+        show_json(work.document(found, who))
     else:
         show(work.rows(found), as_json=False)
         if line := work.mpe_line(found):
@@ -110,11 +124,8 @@ def evaluate(
         print(f"ehps: note: {note}", file=sys.stderr)
 
 
-def _refuse_beside_detections(benchmark: list[str], *, csv: Path | None, every: int | None, device: str) -> None:
-    from harmonize.errors import UsageError
-
+def _refuse_beside_detections(benchmark: list[str], given: dict[str, Any]) -> None:
     if benchmark != ["agora"]:
         raise UsageError("--detections: whole pictures are AGORA's", fix="--benchmark agora")
-    given = {"--csv": csv is not None, "--every": every is not None, "--device": device != "cpu"}
-    if wrong := [name for name, is_given in given.items() if is_given]:
+    if wrong := [name for name, value in given.items() if value is not None]:
         raise UsageError(f"--detections: {', '.join(wrong)} is not for whole pictures", fix="leave it out")
