@@ -23,6 +23,8 @@ class OptimConfig:
     """Adam(W) under a learning rate that rises linearly for `warmup` updates to `lr` and falls along half a cosine to
     `min_lr` at the last update; set anew for every update.
 
+    inner_rates_lr: in the place of `lr` for the logarithms of dual networks' learned inner rates, on the same curve: at
+        the weights' own rate they would hardly move in a whole run.
     weight_decay: decoupled, of tensors with two or more axes; 0 is Adam. clip: largest norm of the gradient of all
     parameters together, None: any.
 
@@ -32,6 +34,7 @@ class OptimConfig:
 
     lr: float = 1e-4
     min_lr: float = 1e-6
+    inner_rates_lr: float = 0.03
     warmup: int = 0
     weight_decay: float = 0.0
     betas: tuple[float, float] = (0.9, 0.999)
@@ -40,6 +43,7 @@ class OptimConfig:
     def __post_init__(self) -> None:
         _require(self.lr > 0, "lr", "more than 0", self.lr)
         _require(0 <= self.min_lr <= self.lr, "min_lr", f"0 to lr ({self.lr:g})", self.min_lr)
+        _require(self.inner_rates_lr > 0, "inner_rates_lr", "more than 0", self.inner_rates_lr)
         _require(self.warmup >= 0, "warmup", "0 or more updates", self.warmup)
         _require(self.weight_decay >= 0, "weight_decay", "0 or more", self.weight_decay)
         _require(all(0 <= beta < 1 for beta in self.betas), "betas", "two numbers in [0, 1)", self.betas)

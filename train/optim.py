@@ -12,15 +12,29 @@ from torch import Tensor, nn
 from train.config import OptimConfig
 from train.distributed import placed_like
 
+INNER_RATES = "rates.log_rate"
+"""How the name of dual networks' learned inner rates ends."""
+
+_FACTOR = "factor"
+
 
 def make_optimiser(step: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
     """AdamW over the parameters that ask for a gradient; decay for tensors with two or more axes alone."""
-    wanted = [parameter for parameter in step.parameters() if parameter.requires_grad]
+    wanted = {name: parameter for name, parameter in step.named_parameters() if parameter.requires_grad}
+    inner = [one for name, one in wanted.items() if name.endswith(INNER_RATES)]
+    weights = [one for name, one in wanted.items() if not name.endswith(INNER_RATES)]
     groups = [
-        {"params": [one for one in wanted if one.ndim >= 2], "weight_decay": config.weight_decay},
-        {"params": [one for one in wanted if one.ndim < 2], "weight_decay": 0.0},
+        {"params": [one for one in weights if one.ndim >= 2], "weight_decay": config.weight_decay, _FACTOR: 1.0},
+        {"params": [one for one in weights if one.ndim < 2], "weight_decay": 0.0, _FACTOR: 1.0},
+        {"params": inner, "weight_decay": 0.0, _FACTOR: config.inner_rates_lr / config.lr},
     ]
     return torch.optim.AdamW([group for group in groups if group["params"]], lr=config.lr, betas=config.betas)
+
+
+def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    """The weights' rate of the next update; inner rates keep their proportion to it."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate * group[_FACTOR]
 
 
 def learning_rate(config: OptimConfig, done: int, total: int) -> float:

@@ -12,6 +12,7 @@ from torch.distributed.tensor import DTensor
 from train.config import TrainConfig
 from train.data.batch import Batch
 from train.distributed import Process, without_exchange
+from train.optim import set_learning_rate
 from train.steps import StepLoss
 
 TOTAL = "total"
@@ -82,8 +83,7 @@ class Updater:
 
     def apply(self, rate: float) -> None:
         """Change the weights by the gradients at hand, with this learning rate."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
+        set_learning_rate(self.optimiser, rate)
         self.scaler.step(self.optimiser)
         self.scaler.update()
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from train.config import OptimConfig
 from train.guard import Guard
-from train.optim import Ema, learning_rate, make_optimiser, optimiser_state, restore_optimiser
+from train.optim import Ema, learning_rate, make_optimiser, optimiser_state, restore_optimiser, set_learning_rate
 
 
 def test_the_rate_rises_linearly_and_falls_along_half_a_cosine() -> None:
@@ -31,6 +31,20 @@ def test_only_matrices_decay_and_frozen_weights_do_not_move() -> None:
     network[2].requires_grad_(False)
     groups = make_optimiser(network, OptimConfig(weight_decay=0.1)).param_groups
     assert [(len(group["params"]), group["weight_decay"]) for group in groups] == [(1, 0.1), (3, 0.0)]
+
+
+def test_inner_rates_follow_the_same_curve_from_a_rate_of_their_own() -> None:
+    class Dual(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.regressor, self.rates = nn.Linear(2, 2), nn.Module()
+            self.rates.log_rate = nn.Parameter(torch.zeros(3))
+
+    optimiser = make_optimiser(Dual(), OptimConfig(lr=1e-3, inner_rates_lr=0.05))
+    for rate in (1e-3, 4e-4):
+        set_learning_rate(optimiser, rate)
+        found = [group["lr"] for group in optimiser.param_groups]
+        assert found == pytest.approx([rate, rate, 50 * rate])
 
 
 def test_the_mean_of_the_weights_is_the_stated_one() -> None:
