@@ -94,7 +94,7 @@ def test_validation_measures_the_same(tested: Path, run: Path) -> None:
 
 def test_stand_in_and_licensed_bodies_are_not_mixed(run: Path, tmp_path: Path) -> None:
     write_shard(tmp_path, [labelled("ehf", "test", number) for number in range(3)], is_standin=False)
-    with pytest.raises(UsageError, match="was trained with the stand-in, and .* was made with licensed bodies"):
+    with pytest.raises(UsageError, match=r"was trained with the stand-in, and .* was made with licensed bodies"):
         evaluate(tmp_path, run, benchmark=["ehf"], body_models="standin")
 
 
@@ -109,7 +109,7 @@ def test_what_cannot_be_evaluated(tested: Path, run: Path, tmp_path: Path) -> No
         evaluate(tested, run, benchmark=["ehf"], device="cuda:77")
     with pytest.raises(UsageError, match=r"--detections: the run .* is not for whole pictures"):
         evaluate(tested, run, benchmark=["agora"], detections=tmp_path / "found.parquet")
-    with pytest.raises(UsageError, match="--save-predictions: .* holds predictions already"):
+    with pytest.raises(UsageError, match=r"--save-predictions: .* holds predictions already"):
         evaluate(tested, tmp_path / "p.npz", benchmark=["ehf"], save_predictions=tmp_path / "q.parquet")
 
 
