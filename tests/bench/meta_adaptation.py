@@ -39,8 +39,9 @@ class Choice:
     factor: float
 
 
-UNIFORM = (*(Choice("sgd", rate) for rate in (0.003, 0.01, 0.03, 0.1)), *(Choice("adam", r) for r in (1e-3, 3e-3)))
-LEARNED = (*(Choice("sgd", times) for times in (0.1, 0.3, 1.0, 2.0)), *(Choice("adam", r) for r in (1e-3, 3e-3)))
+_ADAM = tuple(Choice("adam", rate) for rate in (5e-4, 1e-3, 2e-3))
+UNIFORM = (*(Choice("sgd", rate) for rate in (0.003, 0.01, 0.03)), *_ADAM)
+LEARNED = (*(Choice("sgd", times) for times in (0.3, 1.0, 2.0)), *_ADAM)
 """What is tried on the validation split, as many for networks with learned rates as for those without."""
 
 

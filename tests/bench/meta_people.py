@@ -55,7 +55,7 @@ STUDIO = Domain(
     name="studio",
     yaw_deg=25,
     pitch_deg=(5, 6),
-    pose_scale=0.9,
+    pose_scale=0.8,
     new_synergies=0.0,
     betas_mean=0.0,
     curl=(1.5, 0.9),
@@ -67,17 +67,17 @@ STUDIO = Domain(
 )
 FIELD = Domain(
     name="field",
-    yaw_deg=45,
-    pitch_deg=(12, 8),
-    pose_scale=1.15,
-    new_synergies=0.5,
-    betas_mean=0.7,
+    yaw_deg=35,
+    pitch_deg=(10, 7),
+    pose_scale=1.0,
+    new_synergies=0.3,
+    betas_mean=0.5,
     curl=(2.5, 1.2),
     depth_m=(2.2, 4.0),
     brightness=(0.6, 1.2),
     tint=0.08,
     noise=0.03,
-    occlusion=0.3,
+    occlusion=0.2,
 )
 
 # Mean and deviation of body_pose in degrees about x, y, z of each joint; arms hang, knees and elbows are a little bent.

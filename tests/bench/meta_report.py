@@ -59,7 +59,7 @@ def report(results: Results) -> str:
     num_seeds, _, num_people = errors_of(results["dual"], "true").shape
     parts = [
         f"{num_seeds} seeds, {num_people} people of the test split; millimetres. Column n: a budget of n steps, with "
-        "the way to move that was best for it on validation. k: the budget that was best on validation, one for each seed."
+        "the way to move that was best for it on validation. k: the budget that was best on validation, one a seed."
     ]
     for source in DETECTORS:
         parts += [

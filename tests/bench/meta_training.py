@@ -35,18 +35,18 @@ _START_WEIGHTS = replace(UNIFIED, keypoints=1.0)  # hands and face lie beyond th
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingConfig:
     """Numbers of steps and rates of Adam. encoder_steps: 2D pose alone. start_steps: plain training of both networks.
-    inner_steps: of meta variants. steps: of each variant from there on. rates_rate: of the logarithms of inner rates."""
+    inner_steps: of meta variants. steps: of each variant from there on. rates_rate: of the inner rates' logarithms."""
 
     width: int = 64
     depth: int = 3
     encoder_steps: int = 500
-    start_steps: int = 900
+    start_steps: int = 3000
     inner_steps: int = 3
     steps: int = 300
     batch_size: int = 16
     encoder_rate: float = 2e-3
     start_rate: float = 2e-3
-    rate: float = 1e-3
+    rate: float = 5e-4
     rates_rate: float = 0.03
     head_rate: float = 0.01
 

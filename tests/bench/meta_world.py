@@ -60,9 +60,9 @@ _SUIT: tuple[tuple[tuple[int, ...], tuple[float, float, float]], ...] = (
 class WorldConfig:
     """Sizes of the splits, side of the crop, and the domains that they are drawn from."""
 
-    num_train: int = 3000
+    num_train: int = 5000
     num_validation: int = 64
-    num_test: int = 200
+    num_test: int = 160
     size_px: int = 64
     train: Domain = STUDIO
     test: Domain = FIELD
