@@ -13,6 +13,7 @@ from train.data.schedule import Subset
 from train.losses.supervised import UNIFIED, LossWeights
 from train.meta.config import DualConfig
 from train.models.registry import ModelConfig
+from train.models.tokens import TokensConfig
 
 Precision = Literal["fp32", "bf16", "fp16"]
 Sharding = Literal["ddp", "fsdp"]
@@ -130,6 +131,10 @@ class TrainConfig:
         if self.dual is None:
             _require(self.auxiliary_init is None, "auxiliary_init", "none without dual networks", self.auxiliary_init)
             return
+        # Its boxes and heatmaps are taught by losses of their own, which the unified objective does not have; and what
+        # it reads at predicted places would move with each sample's weights.
+        is_tokens = isinstance(self.model, TokensConfig)
+        _require(is_tokens, "model", "a token decoder with dual networks", type(self.model).__name__)
         # Per-sample weights go around the wrappers of both: neither would see them.
         _require(self.sharding == "ddp", "sharding", "ddp with dual networks", self.sharding)
         _require(not self.compile, "compile", "false with dual networks", self.compile)

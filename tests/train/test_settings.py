@@ -94,6 +94,8 @@ def test_a_wrong_setting_is_named(setting: str, says: str) -> None:
 def test_a_network_needs_no_half_of_what_it_cannot_have() -> None:
     with pytest.raises(UsageError, match="precision: expected bf16 or fp32 with sharding=fsdp"):
         with_settings(PLAIN, ["sharding=fsdp", "precision=fp16"])
+    with pytest.raises(UsageError, match="model: expected a token decoder with dual networks, found SmplerXConfig"):
+        replace(SMPLER_X, dual=DualConfig())
     with pytest.raises(UsageError, match="auxiliary_init: expected none without dual networks"):
         with_settings(PLAIN, ["auxiliary_init=x"])
 
