@@ -59,7 +59,7 @@ def turn(data: bytes, orientation: int) -> bytes:
 
 def library_name() -> str:
     """File name of the library in use (a wheel's name carries a hash of the file), or "none"."""
-    path = _library_path()
+    path = library_path()
     return "none" if path is None else Path(path).name
 
 
@@ -92,7 +92,8 @@ def _transform(data: bytes, step: _Transform) -> bytes:
 
 
 @cache
-def _library_path() -> str | None:
+def library_path() -> str | None:
+    """Where the TurboJPEG library is, or None."""
     try:
         bundled = importlib.metadata.files("turbojpeg") or []
     except importlib.metadata.PackageNotFoundError:
@@ -105,7 +106,7 @@ def _library_path() -> str | None:
 
 @cache
 def _library() -> ctypes.CDLL | None:
-    path = _library_path()
+    path = library_path()
     if path is None:
         return None
     library = ctypes.CDLL(path)

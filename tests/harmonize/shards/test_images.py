@@ -249,7 +249,7 @@ def test_same_input_gives_same_bytes() -> None:
 
 
 def test_without_the_library_crops_are_encoded_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jpeg, "_library_path", lambda: None)
+    monkeypatch.setattr(jpeg, "library_path", lambda: None)
     monkeypatch.setattr(jpeg, "_library", lambda: None)
     stored = crop(written(texture(203, 149)), (60, 50, 30, 40))
     assert stored.method == "encoded"
