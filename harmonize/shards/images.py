@@ -21,7 +21,7 @@ from harmonize.geometry import Window, crop_window
 from harmonize.shards import jpeg
 from harmonize.shards.decode import PictureHeader, Pixels, decode_rgb, frame_header, read_header
 
-__all__ = ["PictureHeader", "StoredPicture", "codecs", "decode_rgb", "read_header", "store_picture"]
+__all__ = ["PictureHeader", "StoredPicture", "codecs", "decode_rgb", "read_header", "store_picture", "turned"]
 
 Method = Literal["copied", "lossless-crop", "lossless-transform", "encoded"]
 
@@ -121,7 +121,7 @@ def store_picture(
             return StoredPicture(stored, "jpg", kept, size, code, method, "")
     x, y, width, height = window
     source = _decoded(data, header.format, name) if isinstance(data, bytes) else data
-    pixels = _turned(source, code)[y : y + height, x : x + width]
+    pixels = turned(source, code)[y : y + height, x : x + width]
     detail = f"encoded once, quality {JPEG_QUALITY} 4:4:4: {reason}"
     return StoredPicture(_encode(pixels), "jpg", window, size, code, "encoded", detail)
 
@@ -191,7 +191,8 @@ def _contains(outer: Window, inner: Window) -> bool:
     )
 
 
-def _turned(pixels: Pixels, code: int) -> Pixels:
+def turned(pixels: Pixels, code: int) -> Pixels:
+    """A view of pixels (H, W, 3) as a viewer that honours an EXIF code shows them."""
     swap, flip_x, flip_y = _TURNS[code]
     pixels = pixels.swapaxes(0, 1) if swap else pixels
     return pixels[:: -1 if flip_y else 1, :: -1 if flip_x else 1]
