@@ -171,11 +171,11 @@ def _keeping(
     for one in predicted:
         if on_predicted is not None:
             on_predicted(one)
-        kept.append(_batch(one))
+        kept.append(prediction_batch(one))
         yield kept[-1]
 
 
-def _batch(predicted: Predicted) -> PredictionBatch:
+def prediction_batch(predicted: Predicted) -> PredictionBatch:
     """Predictions of this project's networks as an evaluation takes them; eyes at rest."""
     columns, num = predicted.columns, len(predicted.keys)
     pose = [
