@@ -8,7 +8,8 @@ Views, one row a sample: `instances` (the index without long arrays: fields of t
 under its plain names, `evidence_*`), `records` (every column of the index), one view for each attribute family that was
 computed, and `samples` (instances and all narrow families side by side, their columns with the family's name before).
 Others: `rejects`, `shards`, `datasets`, `attributes` (how far each family goes), `shard_attributes`, tables over the
-whole store (`duplicates`, `overlaps`, `maps`), `runs`, `selections`, and `published_*`, what others measured.
+whole store (`duplicates`, `overlaps`, `maps`), `runs`, `run_errors`, `selections`, and `published_*`, what others
+measured.
 
 A shard exists when its manifest exists, so a half-finished ingest is invisible and any number of readers may query
 while shards are written. The list of shards is taken once, when the catalog is opened. Attributes that were made from
@@ -65,8 +66,8 @@ def open(
 
     read_only: DuckDB's own locks confine the connection to reading the stores' tables. SQL from outside should come
     through `query`, which also refuses statements other than SELECT: a COPY could still overwrite an index file. False
-    leaves the connection unlocked, for code that exports results. run_folders, selection_files: what `runs` and
-    `selections` hold beside those in the folders `runs` and `selections` of the stores.
+    leaves the connection unlocked, for code that exports results. run_folders, selection_files: what `runs`,
+    `run_errors` and `selections` hold beside those in the folders `runs` and `selections` of the stores.
 
     Raises:
         UsageError: a path is no folder, or two stores hold the same shard.
@@ -137,7 +138,7 @@ def _write_notes(con: duckdb.DuckDBPyConnection, parts: Sequence[Part], problems
     narrow = {name for part in parts for name, found in part.columns.items() if not found.is_wide}
     of_samples = sorted({"samples", "instances", "rejects", *narrow})
     rows: list[tuple[Any, ...]] = [(of_samples, part.slow_note) for part in parts if part.slow_note]
-    rows += [(["runs", "selections"], problem) for problem in problems]
+    rows += [(["runs", "run_errors", "selections"], problem) for problem in problems]
     for part in parts:
         for family, found in part.columns.items():
             num_all, num_shown = len(part.shown), len(part.showing(part.shards, family))

@@ -14,6 +14,7 @@ from typing import NoReturn
 from cyclopts import App, CycloptsError
 
 from harmonize.errors import EhpsError
+from pipelines.commands.adapt import adapt
 from pipelines.commands.atlas import atlas
 from pipelines.commands.catalog import catalog
 from pipelines.commands.compare import compare
@@ -28,6 +29,7 @@ from pipelines.commands.miniatures import miniatures
 from pipelines.commands.mixtures import mixtures
 from pipelines.commands.plot import plot
 from pipelines.commands.propose import propose
+from pipelines.commands.proxy import proxy
 from pipelines.commands.query import query
 from pipelines.commands.rank import rank
 from pipelines.commands.report import report
@@ -50,7 +52,7 @@ COMMANDS = (
     *(ingest, verify, report, export),
     *(describe, catalog, query, view, compare, plot, atlas),
     *(rank, scaling, mixtures, distance, propose),
-    *(train, evaluate),
+    *(train, adapt, evaluate, proxy),
 )
 for command in COMMANDS:
     app.command(command)

@@ -43,14 +43,19 @@ class Workers(Generic[Item, Result]):
 
     `count(n)` tells that n more people are done. Function and items must be picklable; they are sent once, when a
     worker starts. Each worker computes on one thread: the workers are the parallelism. They end with their parent,
-    however it ends.
+    however it ends; told to stop, they have `stop_s` seconds to do so in order.
     """
 
     def __init__(
-        self, function: Callable[[Item, Callable[[int], None]], Result], items: Sequence[Item], num_workers: int
+        self,
+        function: Callable[[Item, Callable[[int], None]], Result],
+        items: Sequence[Item],
+        num_workers: int,
+        *,
+        stop_s: float = STOP_S,
     ) -> None:
         context = multiprocessing.get_context("spawn")  # a fork would copy the flow engine's threads in mid-step
-        self._num_workers = num_workers
+        self._num_workers, self._stop_s = num_workers, stop_s
         # Each item has a slot with one writer, so there is no lock that a killed worker could take along.
         self._counts = context.RawArray(c_longlong, len(items))
         for name in THREAD_SETTINGS:
@@ -132,7 +137,7 @@ class Workers(Generic[Item, Result]):
         for process in processes:
             process.terminate()
         for process in processes:
-            process.join(STOP_S)
+            process.join(self._stop_s)
             process.kill()
 
 

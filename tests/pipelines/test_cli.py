@@ -24,7 +24,8 @@ from pipelines import cli
 
 COMMANDS = (
     *("demo", "miniatures", "datasets", "ingest", "verify", "report", "export", "describe", "catalog", "query", "view"),
-    *("compare", "plot", "atlas", "rank", "scaling", "mixtures", "distance", "propose", "train", "evaluate"),
+    *("compare", "plot", "atlas", "rank", "scaling", "mixtures", "distance", "propose"),
+    *("train", "adapt", "evaluate", "proxy"),
 )
 
 
