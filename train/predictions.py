@@ -23,6 +23,7 @@ from train.camera import pelvis_from_weak
 from train.config import Precision
 from train.data.batch import Batch, Observed
 from train.data.crops import CropSize, crop_maps, cut_crop, person_boxes
+from train.data.records import records_of
 from train.data.targets import allocate, write_targets
 from train.models.prediction import ROTATIONS, Prediction
 from train.steps import Regressor, predict
@@ -149,7 +150,6 @@ def _crops(store: Store, keys: tuple[str, ...], size: CropSize) -> Batch:
     maps = crop_maps(person_boxes(samples), size)
     for sample, one, out in zip(samples, maps, rows.crop, strict=True):
         cut_crop(sample, one, out)
-    instances = [sample.instance for sample in samples]
-    write_targets(rows, instances, maps, np.broadcast_to(np.eye(3), (num, 3, 3)), np.zeros(num, bool))
+    write_targets(rows, records_of(samples), maps, np.broadcast_to(np.eye(3), (num, 3, 3)), np.zeros(num, bool))
     rows.observed_px[:] = rows.keypoints_px
-    return rows.batch(keys, [(one.provenance.dataset, one.provenance.split) for one in instances])
+    return rows.batch(keys, [(sample.strings["dataset"], sample.strings["split"]) for sample in samples])

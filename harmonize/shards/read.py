@@ -6,11 +6,13 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from harmonize.errors import StoreError, UsageError
 from harmonize.layout import decode
-from harmonize.record import Instance
+from harmonize.record import Array, Instance
 from harmonize.shards.index import INDEX_SCHEMA, PLACE_COLUMNS, places_of, read_table
 from harmonize.shards.manifest import Manifest, check_layout, read_manifest
 from harmonize.shards.names import INDEX, MANIFEST, TAR, scatter, split_dir, split_file_name
@@ -18,13 +20,29 @@ from harmonize.shards.spool import from_npy
 from harmonize.shards.tars import Member, differences
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Sample:
-    """A sample as stored. picture: the bytes of its file, None when only annotations were ingested."""
+    """A sample as stored. vector, strings: see `harmonize.layout.encode`. picture: the bytes of its file, None when
+    only annotations were ingested."""
 
-    instance: Instance
+    vector: Array
+    strings: Mapping[str, Any]
     picture: bytes | None
     extension: str
+
+    @property
+    def key(self) -> str:
+        """Its name in the store."""
+        return str(self.strings["key"])
+
+    @cached_property
+    def instance(self) -> Instance:
+        """The record, made when it is first asked for: training reads numbers out of the vector instead.
+
+        Raises:
+            RecordError: see `harmonize.layout.decode`.
+        """
+        return decode(self.vector, self.strings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,24 +116,41 @@ class Store:
         return sample_in(span, key, place.offset, place.members, tar)
 
 
-def sample_in(span: bytes, key: str, offset: int, members: Mapping[str, Member], tar: Path | str) -> Sample:
+def sample_in(
+    span: bytes,
+    key: str,
+    offset: int,
+    members: Mapping[str, Member],
+    tar: Path | str,
+    *,
+    is_proved: bool = False,
+) -> Sample:
     """The sample in its bytes of a tar.
 
-    span: what was read at byte `offset`. members: by extension, in the order of the tar.
+    span: what was read at byte `offset`. members: by extension, in the order of the tar. is_proved: the caller knows
+    that the tar has not changed since these bytes had their hashes.
 
     Raises:
         StoreError: the bytes are not those that were written; `tar` and the key are named.
     """
-    for extension, problem in differences(key, span, offset, members):
+    for extension, problem in () if is_proved else differences(key, span, offset, members):
         raise _altered(tar, key, f"{extension}: {problem}")
     contents = {
         extension: span[member.offset - offset : member.offset - offset + member.size]
         for extension, member in members.items()
     }
-    vector, strings = contents.pop("npy"), contents.pop("json")
-    extension, picture = next(iter(contents.items()), ("", None))
-    instance = decode(from_npy(vector), json.loads(strings))
-    return Sample(instance=instance, picture=picture, extension=extension)
+    return sample_of(contents)
+
+
+def sample_of(contents: Mapping[str, bytes]) -> Sample:
+    """The sample of its files, by extension."""
+    extension = next((name for name in contents if name not in ("npy", "json")), "")
+    return Sample(
+        vector=from_npy(contents["npy"]),
+        strings=json.loads(contents["json"]),
+        picture=contents.get(extension),
+        extension=extension,
+    )
 
 
 def _may_hold(manifest: Manifest, key: str) -> bool:

@@ -133,3 +133,20 @@ def test_shard_that_is_damaged_in_the_middle_of_a_run_is_named(copy: Path, damag
     with pytest.raises(StoreError, match=r"agora-train-000000\.tar(?s:.*)fix: .*ehps"):
         [members.sample(0, at) for at in range(10)]
     assert members.sample(1, 0).instance.key == members.keys[1][0]
+
+
+def test_what_is_altered_after_it_was_read_is_found(copy: Path) -> None:
+    """Hashes are worked out once, and again as soon as the tar was touched, whatever time it then claims."""
+    members = bind(copy, select(copy))
+    first, second = members.sample(0, 0), members.sample(0, 0)
+    assert first.picture == second.picture
+    assert first.picture is not None
+    tar = copy / "agora/train/agora-train-000000.tar"
+    before, data = tar.stat(), tar.read_bytes()
+    at = data.index(first.picture) + len(first.picture) // 2
+    with tar.open("r+b") as file:
+        file.seek(at)
+        file.write(bytes([data[at] ^ 1]))
+    os.utime(tar, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(StoreError, match=r"agora-train-000000\.tar(?s:.*)sha256"):
+        members.sample(0, 0)

@@ -11,7 +11,8 @@ from PIL import Image as Picture
 from small_store import jpeg, person
 
 from harmonize.errors import DataError, RawFileError, UsageError
-from harmonize.record import Boxes, Image
+from harmonize.layout import encode
+from harmonize.record import Boxes, Image, Instance
 from harmonize.shards.read import Sample
 from train.data.crops import CropSize, Floats, Pixels, crop_maps, cut_crop, person_boxes, warp
 
@@ -24,7 +25,12 @@ def sample_of(pixels: Pixels, extension: str = "jpg", mode: str = "RGB") -> Samp
     options = {"quality": 95, "subsampling": 0} if extension == "jpg" else {}
     Picture.fromarray(pixels).convert(mode).save(file, {"jpg": "JPEG"}.get(extension, extension), **options)
     image = Image(width_px=pixels.shape[1], height_px=pixels.shape[0], has_pixels=True)
-    return Sample(instance=replace(ONE, image=image), picture=file.getvalue(), extension=extension)
+    return sample_with(replace(ONE, image=image), file.getvalue(), extension)
+
+
+def sample_with(instance: Instance, picture: bytes | None, extension: str) -> Sample:
+    vector, strings = encode(instance)
+    return Sample(vector=vector, strings=strings, picture=picture, extension=extension)
 
 
 def similarity(scale: float, degrees: float = 0.0, mirrored: bool = False) -> Floats:
@@ -57,7 +63,7 @@ def test_turn_zoom_and_shift_are_about_the_centre_of_the_crop() -> None:
 def test_missing_box_is_an_error_with_the_key(box: tuple[float, ...]) -> None:
     broken = replace(ONE, boxes=Boxes(person_xywh_px=np.array(box, np.float32)))
     with pytest.raises(DataError, match=ONE.key):
-        person_boxes([Sample(instance=broken, picture=b"", extension="jpg")])
+        person_boxes([sample_with(broken, b"", "jpg")])
 
 
 @pytest.mark.parametrize("extension", ["jpg", "png"])
@@ -103,9 +109,9 @@ def test_cmyk_pictures_show_their_colours() -> None:
 def test_sample_without_a_whole_picture_is_named() -> None:
     out, where = np.empty((128, 96, 3), np.uint8), similarity(0.3)
     with pytest.raises(UsageError, match=f"{ONE.key}: expected a picture"):
-        cut_crop(Sample(instance=ONE, picture=None, extension=""), where, out)
+        cut_crop(sample_with(ONE, None, ""), where, out)
     with pytest.raises(RawFileError, match=f"{ONE.key}: the jpg file does not decode"):
-        cut_crop(Sample(instance=ONE, picture=jpeg(ONE)[:-900], extension="jpg"), where, out)
+        cut_crop(sample_with(ONE, jpeg(ONE)[:-900], "jpg"), where, out)
 
 
 def test_impossible_sizes_are_refused() -> None:

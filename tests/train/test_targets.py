@@ -15,6 +15,7 @@ from small_store import HEIGHT_PX, WIDTH_PX, person
 from harmonize.geometry.cameras import project as project_stored
 from harmonize.geometry.rotations import aa_to_rotmat
 from harmonize.keypoints import SMPLX_144
+from harmonize.layout import encode
 from harmonize.record import Camera, Instance, Keypoints
 from harmonize.shards.plan import IngestJob
 from harmonize.shards.read import Sample, open_store
@@ -25,6 +26,7 @@ from train.data.batch import Batch
 from train.data.chance import chance_of
 from train.data.crops import CropSize, crop_maps
 from train.data.lens import undistorted_rays
+from train.data.records import Records
 from train.data.targets import MIRRORED_JOINTS, MIRRORED_ROTATIONS, allocate, mirror_rotations, write_targets
 
 SIZE = CropSize()
@@ -37,7 +39,8 @@ def labels(instances: Sequence[Instance], augment: Augment = NONE, seed: int = 0
     rows = allocate(len(instances), SIZE)
     boxes = np.stack([one.boxes.person_xywh_px for one in instances]).astype(float)
     maps = crop_maps(boxes, SIZE, changes.turn, changes.zoom, changes.shift)
-    write_targets(rows, instances, maps, changes.spin, changes.is_mirrored)
+    records = Records(np.stack([encode(one)[0] for one in instances]))
+    write_targets(rows, records, maps, changes.spin, changes.is_mirrored)
     rows.observed_px[:] = rows.keypoints_px
     return rows.batch([one.key for one in instances], [("d", "s")] * len(instances)), maps, changes
 

@@ -8,18 +8,22 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-import simplejpeg
 
 from harmonize.errors import DataError, UsageError
 from harmonize.shards.decode import decode_rgb
+from harmonize.shards.jpeg_part import Window, decode_part
 from harmonize.shards.read import Sample
+from train.data.records import places_of, records_of
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
+Affine = tuple[float, float, float, float, float, float]
+"""The two rows of an affine map, behind one another: arithmetic on a few floats is cheaper without arrays."""
 
 MAX_SHRINK = 1.5
 """Bilinear interpolation shrinks so far without visible aliasing; beyond it every crop pixel is a mean of four."""
@@ -82,10 +86,10 @@ def person_boxes(samples: Sequence[Sample]) -> Floats:
     Raises:
         DataError: a record has none.
     """
-    boxes = np.stack([sample.instance.boxes.person_xywh_px for sample in samples]).astype(np.float64)
+    boxes = records_of(samples)["boxes.person_xywh_px"].astype(np.float64)
     missing = ~((boxes[:, 4] > 0) & (boxes[:, 2] > 0) & (boxes[:, 3] > 0))
     if missing.any():
-        key = samples[int(missing.argmax())].instance.key
+        key = samples[int(missing.argmax())].key
         raise DataError(
             f"{key}: expected a person box to crop by, found none",
             fix="leave the sample out of the selection",
@@ -102,9 +106,9 @@ def cut_crop(sample: Sample, to_crop: Floats, out: Pixels) -> None:
     Raises:
         UsageError: the sample has no picture. RawFileError: the picture does not decode completely.
     """
-    scale = math.sqrt(abs(to_crop[0, 0] * to_crop[1, 1] - to_crop[0, 1] * to_crop[1, 0]))
-    pixels, decoded_scale = _decode(sample, scale)
-    warp(pixels, to_crop / np.array([decoded_scale, decoded_scale, 1]), out)
+    height, width = out.shape[:2]
+    pixels, plan = _decode(sample, _affine(to_crop), height, width)
+    _warp(pixels, plan, out)
 
 
 def decoded_eighths(scale: float) -> int:
@@ -117,35 +121,58 @@ def warp(pixels: Pixels, to_crop: Floats, out: Pixels) -> None:
 
     A picture that is much larger than needed is averaged first, so that fine texture does not alias.
     """
-    scale = math.sqrt(abs(to_crop[0, 0] * to_crop[1, 1] - to_crop[0, 1] * to_crop[1, 0]))
+    _warp(pixels, _affine(to_crop), out)
+
+
+def _affine(to_crop: Floats) -> Affine:
+    (a, b, x), (c, d, y) = to_crop.tolist()
+    return a, b, x, c, d, y
+
+
+def _scale(plan: Affine) -> float:
+    a, b, _, c, d, _ = plan
+    return math.sqrt(abs(a * d - b * c))
+
+
+def _counted(plan: Affine, size: float, left: float = 0.0, top: float = 0.0) -> Affine:
+    """The same map from pixels that are `size` times as wide and counted from (left, top), in those pixels."""
+    a, b, x, c, d, y = plan
+    a, b, c, d = a * size, b * size, c * size, d * size
+    return a, b, x + a * left + b * top, c, d, y + c * left + d * top
+
+
+def _inverse(plan: Affine) -> Affine:
+    a, b, x, c, d, y = plan
+    area = a * d - b * c
+    a, b, c, d = d / area, -b / area, -c / area, a / area
+    return a, b, -a * x - b * y, c, d, -c * x - d * y
+
+
+def _warp(pixels: Pixels, plan: Affine, out: Pixels) -> None:
+    """`warp`, also of four channels, the last of which is left out."""
+    scale = _scale(plan)
     blocks = int(1 / scale)
     if blocks > 1:
-        pixels, to_crop = _mean_of_blocks(pixels, blocks), to_crop * np.array([blocks, blocks, 1])
+        pixels, plan = _mean_of_blocks(pixels, blocks), _counted(plan, blocks)
         scale *= blocks
     height, width = out.shape[:2]
     if scale * MAX_SHRINK >= 1:
-        _interpolate(pixels, to_crop, out)
-        return
-    fine = np.empty((2 * height, 2 * width, 3), np.uint8)
-    _interpolate(pixels, 2 * to_crop, fine)
-    cv2.resize(fine, (width, height), dst=out, interpolation=cv2.INTER_AREA)
+        crop = _interpolated(pixels, plan, height, width)
+    else:
+        a, b, x, c, d, y = plan
+        fine = _interpolated(pixels, (2 * a, 2 * b, 2 * x, 2 * c, 2 * d, 2 * y), 2 * height, 2 * width)
+        crop = cv2.resize(fine, (width, height), interpolation=cv2.INTER_AREA)
+    if crop.shape[2] == 4:
+        cv2.cvtColor(crop, cv2.COLOR_RGBA2RGB, dst=out)
+    else:
+        out[:] = crop
 
 
-def _interpolate(pixels: Pixels, to_crop: Floats, out: Pixels) -> None:
+def _interpolated(pixels: Pixels, plan: Affine, height: int, width: int) -> Any:
     # OpenCV counts from the centres of pixels, this project from their corners.
-    (a, b, x), (c, d, y) = to_crop.tolist()
-    area = a * d - b * c
-    a, b, c, d = d / area, -b / area, -c / area, a / area
-    x, y = 0.5 - x, 0.5 - y
-    found = cv2.warpAffine(
-        pixels,
-        np.array([[a, b, a * x + b * y - 0.5], [c, d, c * x + d * y - 0.5]]),
-        (out.shape[1], out.shape[0]),
-        dst=out,
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-    )
-    if not np.shares_memory(found, out):
-        out[:] = found
+    a, b, x, c, d, y = _inverse(plan)
+    back = np.array(((a, b, x + (a + b - 1) / 2), (c, d, y + (c + d - 1) / 2)))
+    return cv2.warpAffine(pixels, back, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
 
 
 def _mean_of_blocks(pixels: Pixels, size: int) -> Pixels:
@@ -155,25 +182,34 @@ def _mean_of_blocks(pixels: Pixels, size: int) -> Pixels:
     return np.asarray(cv2.resize(whole, goal, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _decode(sample: Sample, scale: float) -> tuple[Pixels, float]:
-    """The picture's pixels (H, W, 3), at about `scale` times their stored size or more, and at what they are."""
-    key, data = sample.instance.key, sample.picture
+def _decode(sample: Sample, plan: Affine, height: int, width: int) -> tuple[Pixels, Affine]:
+    """Pixels (H, W, 3 or 4) of what a crop of a size shows of a picture, at the useful scale, and their map to it."""
+    data = sample.picture
     if data is None:
         raise UsageError(
-            f"{key}: expected a picture, found annotations only",
+            f"{sample.key}: expected a picture, found annotations only",
             fix="ingest again with --images crop or full",
-            sample=key,
+            sample=sample.key,
         )
-    eighths = decoded_eighths(scale)
     if sample.extension == "jpg":
-        image = sample.instance.image
-        height, width = (-(-side * eighths // 8) for side in (image.height_px, image.width_px))
-        try:
-            # The record's size was checked at ingest, and the bytes against their hash: no second look at the header.
-            pixels = simplejpeg.decode_jpeg(data, colorspace="RGB", min_height=height, min_width=width, strict=True)
-        except ValueError:
-            # CMYK, or damaged: the careful decoder knows the one and has a message for the other.
-            return decode_rgb(data, "jpg", key), 1.0
-        if pixels.shape == (height, width, 3):
-            return pixels, eighths / 8
-    return decode_rgb(data, sample.extension, key), 1.0
+        eighths = decoded_eighths(_scale(plan))
+        plan_there = _counted(plan, 8 / eighths)
+        size_px = (int(sample.vector[_WIDTH]), int(sample.vector[_HEIGHT]))
+        # The record's size was checked at ingest, and the bytes against their hash: what is not seen may stay unread.
+        found = decode_part(data, size_px, eighths, _seen(plan_there, height, width))
+        if found is not None:
+            pixels, left, top = found
+            return pixels, _counted(plan_there, 1, left, top)
+    # The careful decoder knows the other kinds, too, and has a message for damaged ones.
+    return decode_rgb(data, sample.extension, sample.key), plan
+
+
+def _seen(plan: Affine, height: int, width: int) -> Window:
+    """The part of the picture that a crop of a size shows."""
+    a, b, x, c, d, y = _inverse(plan)
+    xs = (x, x + a * width, x + b * height, x + a * width + b * height)
+    ys = (y, y + c * width, y + d * height, y + c * width + d * height)
+    return math.floor(min(xs)), math.floor(min(ys)), math.ceil(max(xs)), math.ceil(max(ys))
+
+
+_WIDTH, _HEIGHT = places_of("image.width_px", "image.height_px").tolist()

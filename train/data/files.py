@@ -60,8 +60,9 @@ class Files(Protocol):
         """
         ...
 
-    def span(self, shard: Shard, offset: int, size: int, parse: Callable[[bytes], T]) -> T:
-        """What `parse` makes of `size` bytes at byte `offset` of the tar. It raises StoreError for altered bytes.
+    def span(self, shard: Shard, offset: int, size: int, parse: Callable[[bytes, int], T]) -> T:
+        """What `parse` makes of `size` bytes at byte `offset` of the tar, and of the tar's stamp: a number that is
+        another once the tar was written to, 0 where that cannot be told. It raises StoreError for altered bytes.
 
         Raises:
             StoreError: the tar is missing, or its bytes are not those written. UsageError: it cannot be reached.
@@ -126,13 +127,14 @@ class Folder:
     def places(self, shard: Shard) -> Any:
         return read_table(self._path(file_path(shard.name, INDEX)), INDEX_SCHEMA, PLACE_COLUMNS)
 
-    def span(self, shard: Shard, offset: int, size: int, parse: Callable[[bytes], T]) -> T:
+    def span(self, shard: Shard, offset: int, size: int, parse: Callable[[bytes, int], T]) -> T:
         try:
             handle = self._tar(f"{self.root}/{shard.tar}")
+            state = os.fstat(handle.number)
             data = os.pread(handle.number, size, offset)
         except OSError as error:
             raise missing(self.root, shard.tar, str(error.strerror)) from error
-        return parse(data)
+        return parse(data, hash((state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)))
 
     def stream(self, shard: Shard) -> BinaryIO:
         try:

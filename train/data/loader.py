@@ -25,6 +25,7 @@ from train.data.detector import NO_ERRORS, Detector, detect
 from train.data.feed import Drawn
 from train.data.members import Members
 from train.data.opening import open_feed
+from train.data.records import records_of
 from train.data.schedule import Schedule, State, Subset
 from train.data.targets import Rows, allocate, write_targets
 
@@ -124,16 +125,15 @@ class Loader:
         """Write the rows of a piece; returns their sources as the records say them."""
         samples = [work.drawn.read(i) for i in range(piece.start, piece.stop)]
         rows, chance = work.rows[piece], work.chance[piece]
-        instances = [sample.instance for sample in samples]
         changes = changes_of(self.augment, chance)
         maps = crop_maps(person_boxes(samples), self.size, changes.turn, changes.zoom, changes.shift)
         for sample, one, out in zip(samples, maps, rows.crop, strict=True):
             cut_crop(sample, one, out)
         recolour(changes, rows.crop)
         occlude(self.augment, rows.crop, chance)
-        write_targets(rows, instances, maps, changes.spin, changes.is_mirrored)
+        write_targets(rows, records_of(samples), maps, changes.spin, changes.is_mirrored)
         rows.observed_px[:] = detect(self.detector, rows.keypoints_px, chance)
-        return [(one.provenance.dataset, one.provenance.split) for one in instances]
+        return [(sample.strings["dataset"], sample.strings["split"]) for sample in samples]
 
 
 def _finished(work: _Work, sources: list[Sources]) -> tuple[State, Batch]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -30,13 +31,15 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Members:
     """The samples of a selection. shards: in the order of `selection.shards`. places[i]: of `selection.members[i]`.
-    is_standin: whether the bodies are stand-ins."""
+    is_standin: whether the bodies are stand-ins. proved[i]: (N,) the stamp of the tar (`Files.span`) in which a sample
+    of the member had its hashes, 0 before; as long as the tar keeps it, the hashes are not worked out again."""
 
     selection: Selection
     files: Files
     shards: tuple[Shard, ...]
     places: tuple[Places, ...]
     is_standin: bool
+    proved: tuple[npt.NDArray[np.int64], ...]
 
     @property
     def keys(self) -> tuple[Keys, ...]:
@@ -54,15 +57,23 @@ class Members:
         shard_at, offset, size, members = self.places[member].of(at)
         shard = self.shards[shard_at]
         tar = f"{self.files.root}/{shard.tar}"
-        sample = self.files.span(shard, offset, size, lambda span: sample_in(span, key, offset, members, tar))
+        proved = self.proved[member]
+
+        def parse(span: bytes, stamp: int) -> Sample:
+            is_proved = proved[at] == stamp != 0 and len(span) == size
+            sample = sample_in(span, key, offset, members, tar, is_proved=is_proved)
+            proved[at] = stamp
+            return sample
+
+        sample = self.files.span(shard, offset, size, parse)
         check_record(sample, key, self.selection.members[member].name, tar)
         return sample
 
 
 def check_record(sample: Sample, key: str, member: str, tar: str) -> None:
     """Raises StoreError when a record says that it is of another sample or source than it was drawn as."""
-    instance = sample.instance
-    found = (instance.key, f"{instance.provenance.dataset}/{instance.provenance.split}")
+    strings = sample.strings
+    found = (sample.key, f"{strings['dataset']}/{strings['split']}")
     if found != (key, member):
         raise StoreError(
             f"{tar}: expected the record of {key} of {member}, found that of {found[0]} of {found[1]}",
@@ -112,6 +123,7 @@ def bind(store: Path | str, selection: Selection, cache: Cache | None = None) ->
         shards=shards,
         places=tuple(found[member.name] for member in selection.members),
         is_standin=any(shard.is_standin for shard in shards),
+        proved=tuple(np.zeros(len(found[member.name].keys), np.int64) for member in selection.members),
     )
 
 

@@ -107,12 +107,12 @@ class Remote:
             self._cache.write_aside(to_parquet(table)).replace(kept)
         return table
 
-    def span(self, shard: Shard, offset: int, size: int, parse: Callable[[bytes], T]) -> T:
+    def span(self, shard: Shard, offset: int, size: int, parse: Callable[[bytes, int], T]) -> T:
         name = hashlib.sha256(f"{shard.tar_sha256} {offset} {size}".encode()).hexdigest()
         kept = self._cache.get(name)
         if kept is not None:
             try:
-                return parse(kept)
+                return parse(kept, 0)
             except StoreError:
                 self._cache.drop(name)  # a damaged copy says nothing about the shard: fetch it again
         try:
@@ -128,7 +128,7 @@ class Remote:
                 f"{self.root}: asked for {size} bytes of {shard.tar}, got {len(data)}: byte ranges are not served",
                 fix="use a server that answers range requests, or stream the shards",
             )
-        parsed = parse(data)
+        parsed = parse(data, 0)
         self._cache.put(name, data)
         return parsed
 

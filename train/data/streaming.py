@@ -14,7 +14,6 @@ with other samples than the interrupted one would have. The realised mixture is 
 from __future__ import annotations
 
 import hashlib
-import json
 import random
 import tarfile
 from collections.abc import Iterator
@@ -26,9 +25,7 @@ from webdataset.filters import _shuffle as shuffle_in_buffer
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from harmonize.errors import EhpsError, StoreError, UsageError
-from harmonize.layout import decode
-from harmonize.shards.read import Sample
-from harmonize.shards.spool import from_npy
+from harmonize.shards.read import Sample, sample_of
 from train.data.feed import Drawn, Feed
 from train.data.files import Shard
 from train.data.members import Members, check_record
@@ -146,13 +143,7 @@ class Streamed(Feed):
                 raise _altered(
                     tar, f"sample {stored.key}: {extension}: its content is not what the index says (sha256)"
                 )
-        pictures = [extension for extension in expected if extension not in ("npy", "json")]
-        extension = pictures[0] if pictures else ""
-        sample = Sample(
-            instance=decode(from_npy(stored.contents["npy"]), json.loads(stored.contents["json"])),
-            picture=stored.contents.get(extension),
-            extension=extension,
-        )
+        sample = sample_of(stored.contents)
         check_record(sample, stored.key, self.selection.members[member].name, tar)
         return sample
 

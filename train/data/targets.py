@@ -8,7 +8,6 @@ picture are moved to where a pinhole camera would see them.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
@@ -18,10 +17,11 @@ import torch
 
 from harmonize.geometry.rotations import aa_to_rotmat
 from harmonize.keypoints import SMPLX_144, convention
-from harmonize.record import NUM_JOINTS, Instance
+from harmonize.record import NUM_JOINTS
 from train.data.batch import Batch, Observed, Truth
 from train.data.crops import CropSize, Floats, Pixels
 from train.data.lens import undistorted_rays
+from train.data.records import Records, places_of
 from train.models.prediction import NUM_BETAS, NUM_EXPRESSION, NUM_ROTATIONS
 
 Singles = npt.NDArray[np.float32]
@@ -109,58 +109,42 @@ def allocate(num: int, size: CropSize) -> Rows:
     )
 
 
-def write_targets(rows: Rows, instances: Sequence[Instance], maps: Floats, spin: Floats, is_mirrored: Flags) -> None:
+def write_targets(rows: Rows, records: Records, maps: Floats, spin: Floats, is_mirrored: Flags) -> None:
     """Write everything but `crop` and `observed_px` of N samples.
 
     maps: (N, 2, 3) from stored pixels to the crop. spin: (N, 3, 3) what was done to the camera frame: a rotation about
     the optical axis after a mirror (x to -x) where `is_mirrored` (N,), which also swaps left and right.
     """
-    intrinsics = _intrinsics(instances)
-    rows.has_intrinsics[:] = [one.camera.has_intrinsics for one in instances]
+    intrinsics = _intrinsics(records)
+    rows.has_intrinsics[:] = records.has("camera.has_intrinsics")
     to_pixels = maps @ intrinsics
     rows.to_crop[:] = to_pixels @ spin.swapaxes(1, 2)
-    _write_body(rows, instances, spin, is_mirrored)
-    joints_m = _write_joints(rows, instances, spin, is_mirrored)
-    _write_keypoints(rows, instances, joints_m, intrinsics, to_pixels, is_mirrored)
+    _write_body(rows, records, spin, is_mirrored)
+    joints_m = _write_joints(rows, records, spin, is_mirrored)
+    _write_keypoints(rows, records, joints_m, intrinsics, to_pixels, is_mirrored)
 
 
-def _intrinsics(instances: Sequence[Instance]) -> Floats:
+def _intrinsics(records: Records) -> Floats:
     """Camera matrices (N, 3, 3) of the stored pictures; where none is known, that of a camera whose focal length is the
     diagonal of the whole source picture and which looks at its centre."""
-    matrices = np.zeros((len(instances), 3, 3))
+    is_known = records.has("camera.has_intrinsics")[:, None]
+    # A record without source size was ingested whole.
+    stored, source = (records.vectors[:, at].astype(np.float64) for at in (_STORED_SIZE, _SOURCE_SIZE))
+    whole = np.where(source > 0, source, stored)
+    diagonal = np.hypot(whole[:, :1], whole[:, 1:])
+    matrices = np.zeros((len(records), 3, 3))
+    matrices[:, (0, 1), (0, 1)] = np.where(is_known, records["camera.focal_px"], diagonal)
+    corner = records.vectors[:, _CORNER]
+    matrices[:, :2, 2] = np.where(is_known, records["camera.principal_point_px"], whole / 2 - corner)
     matrices[:, 2, 2] = 1
-    for matrix, instance in zip(matrices, instances, strict=True):
-        camera, image = instance.camera, instance.image
-        if camera.has_intrinsics:
-            (matrix[0, 0], matrix[1, 1]), matrix[:2, 2] = camera.focal_px, camera.principal_point_px
-        else:
-            # A record without source size was ingested whole.
-            width, height = image.source_width_px or image.width_px, image.source_height_px or image.height_px
-            matrix[0, 0] = matrix[1, 1] = math.hypot(width, height)
-            matrix[:2, 2] = width / 2 - image.crop_x_px, height / 2 - image.crop_y_px
     return matrices
 
 
-def _write_body(rows: Rows, instances: Sequence[Instance], spin: Floats, is_mirrored: Flags) -> None:
-    bodies = [one.body for one in instances]
-    pose_aa = np.stack(
-        [
-            np.concatenate(
-                [
-                    body.global_orient_aa[None],
-                    body.body_pose_aa,
-                    body.jaw_pose_aa[None],
-                    body.left_hand_pose_aa,
-                    body.right_hand_pose_aa,
-                ]
-            )
-            for body in bodies
-        ]
-    )
+def _write_body(rows: Rows, records: Records, spin: Floats, is_mirrored: Flags) -> None:
+    pose_aa = records.vectors[:, _POSE].reshape(len(records), NUM_ROTATIONS, 3)
     rotmat = aa_to_rotmat(np.nan_to_num(pose_aa))
-    known = np.array([(body.has_body, body.has_jaw, body.has_left_hand, body.has_right_hand) for body in bodies])
-    has_rotation = np.repeat(known, (22, 1, 15, 15), axis=1)
-    has_rotation[:, 1:22] &= np.stack([body.known_body_joints for body in bodies]) > 0
+    has_rotation = np.repeat(records.vectors[:, _HAS_POSE] != 0, (22, 1, 15, 15), axis=1)
+    has_rotation[:, 1:22] &= records["body.known_body_joints"] > 0
     if is_mirrored.any():
         rotmat[is_mirrored] = mirror_rotations(rotmat[is_mirrored])
         has_rotation[is_mirrored] = has_rotation[is_mirrored][:, MIRRORED_ROTATIONS]
@@ -168,14 +152,13 @@ def _write_body(rows: Rows, instances: Sequence[Instance], spin: Floats, is_mirr
     turn = np.where(is_mirrored[:, None, None], spin * _MIRROR, spin)
     rotmat[:, 0] = turn @ rotmat[:, 0]
     rows.rotmat[:], rows.has_rotation[:] = rotmat, has_rotation
-    rows.betas[:], rows.has_betas[:] = [body.betas for body in bodies], [body.has_betas for body in bodies]
-    rows.expression[:] = [body.expression for body in bodies]
-    rows.has_expression[:] = [body.has_expression for body in bodies]
+    rows.betas[:], rows.has_betas[:] = records["body.betas"], records.has("body.has_betas")
+    rows.expression[:], rows.has_expression[:] = records["body.expression"], records.has("body.has_expression")
 
 
-def _write_joints(rows: Rows, instances: Sequence[Instance], spin: Floats, is_mirrored: Flags) -> Floats:
+def _write_joints(rows: Rows, records: Records, spin: Floats, is_mirrored: Flags) -> Floats:
     """Writes pelvis and joints; returns the record's joints (N, 144, 4) with confidence 0 where they have no place."""
-    joints_m = np.stack([one.keypoints.joints3d_cam_m for one in instances]).astype(np.float64)
+    joints_m = records["keypoints.joints3d_cam_m"].astype(np.float64)
     points = np.where(joints_m[..., 3:] > 0, joints_m[..., :3], 0.0) @ spin.swapaxes(1, 2)
     confidence = joints_m[..., 3].copy()
     if is_mirrored.any():
@@ -185,28 +168,27 @@ def _write_joints(rows: Rows, instances: Sequence[Instance], spin: Floats, is_mi
     rows.joints_m[..., :3] = points - points[:, :1]
     rows.joints_m[..., 3] = np.where(has_pelvis[:, None], confidence, 0.0)
     rows.pelvis_m[:] = points[:, 0]
-    is_measured = np.array([one.keypoints.joints3d_origin == "measured" for one in instances])
-    is_metric = np.array([one.body.is_transl_metric for one in instances])
-    rows.has_pelvis[:] = has_pelvis & (is_measured | is_metric)
-    is_placed = is_measured | np.array([one.body.has_transl for one in instances])
+    is_measured = records.says("keypoints.joints3d_origin", "measured")
+    rows.has_pelvis[:] = has_pelvis & (is_measured | records.has("body.is_transl_metric"))
+    is_placed = is_measured | records.has("body.has_transl")
     joints_m[..., 3] *= is_placed[:, None] & (joints_m[..., 2] > MIN_DEPTH_M)
     return joints_m
 
 
 def _write_keypoints(
     rows: Rows,
-    instances: Sequence[Instance],
+    records: Records,
     joints_m: Floats,
     intrinsics: Floats,
     to_pixels: Floats,
     is_mirrored: Flags,
 ) -> None:
     """The dataset's own points, else the projected joints; where both lack, confidence 0."""
-    marked = np.stack([one.keypoints.joints2d_px for one in instances]).astype(np.float64)
+    marked = records["keypoints.joints2d_px"].astype(np.float64)
     has_marks = marked[..., 2] > 0
     focal_px, centre_px = intrinsics[:, None, (0, 1), (0, 1)], intrinsics[:, None, :2, 2]
     rays = np.where(has_marks[..., None], (marked[..., :2] - centre_px) / focal_px, 0.0)
-    lenses = np.stack([one.camera.distortion for one in instances]).astype(np.float64)
+    lenses = records["camera.distortion"].astype(np.float64)
     bent = rows.has_intrinsics & lenses.any(axis=1)
     if bent.any():
         rays[bent] = undistorted_rays(rays[bent], lenses[bent])
@@ -244,6 +226,17 @@ def _rotation_pairs() -> list[tuple[int, int]]:
 
 
 _MIRROR = np.array([-1.0, 1.0, 1.0])
+_POSE = places_of(
+    "body.global_orient_aa",
+    "body.body_pose_aa",
+    "body.jaw_pose_aa",
+    "body.left_hand_pose_aa",
+    "body.right_hand_pose_aa",
+)
+_HAS_POSE = places_of("body.has_body", "body.has_jaw", "body.has_left_hand", "body.has_right_hand")
+_STORED_SIZE = places_of("image.width_px", "image.height_px")
+_SOURCE_SIZE = places_of("image.source_width_px", "image.source_height_px")
+_CORNER = places_of("image.crop_x_px", "image.crop_y_px")
 MIRRORED_JOINTS = _swapped(NUM_JOINTS, convention("smplx_144").flip_pairs)
 """joints[MIRRORED_JOINTS]: the 144 joints with left and right swapped."""
 MIRRORED_ROTATIONS = _swapped(NUM_ROTATIONS, _rotation_pairs())
