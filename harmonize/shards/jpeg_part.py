@@ -3,6 +3,7 @@
 Coefficients right and left of the part are read but not transformed, those below it are not even read, and the pixels
 go to memory that each thread uses again. The work is done by the TurboJPEG interface (version 3) of libjpeg-turbo
 through `ctypes`, which frees the interpreter lock meanwhile; see `harmonize.shards.jpeg` for where the library is from.
+Without it the whole picture is decoded, to the same pixels. Transform and upsampling are libjpeg-turbo's exact ones.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import simplejpeg
 
 from harmonize.shards.jpeg import library_path
 
@@ -67,18 +69,21 @@ _THREAD = threading.local()
 
 
 def decode_part(data: bytes, size_px: tuple[int, int], eighths: int, window: Window) -> tuple[Pixels, int, int] | None:
-    """Pixels (H, W, 4), red, green, blue and one without meaning, of at least a window of a JPEG picture; and the
-    column and row where they lie in the whole. They are overwritten when the same thread calls again.
+    """Pixels (H, W, 3 or 4), red, green, blue and perhaps one without meaning, of at least a window of a JPEG picture;
+    and the column and row where they lie in the whole. They are overwritten when the same thread calls again.
 
     size_px: the width and height that the picture must have. eighths: 1, 2, 4 or 8 eighths of the size it is decoded
     to. window: left, upper, right, lower border in decoded pixels; what lies outside of the picture is left out.
 
-    None where this way is closed and `decode_rgb` has to say what is wrong, if anything is: without the library, for
-    pictures of another size, CMYK, unknown kinds of subsampling, files that do not end as a JPEG does, damaged ones.
+    None where this way is closed and `decode_rgb` has to say what is wrong, if anything is: for pictures of another
+    size, CMYK, unknown kinds of subsampling, files that do not end as a JPEG does, damaged ones.
     """
     library = _library()
-    if library is None or not data.endswith(_END):
+    if not data.endswith(_END):
         return None
+    width, height = (-(-side * eighths // 8) for side in size_px)
+    if library is None:
+        return _decode_whole(data, width, height)
     decoder: _Decoder | None = getattr(_THREAD, "decoder", None)
     if decoder is None:
         decoder = _THREAD.decoder = _Decoder(library)
@@ -90,14 +95,24 @@ def decode_part(data: bytes, size_px: tuple[int, int], eighths: int, window: Win
     if found != size_px or colours in _CMYK or block is None:
         return None
     library.tj3SetScalingFactor(handle, _FRACTIONS[eighths])
-    left, width = _cut(window[0], window[2], -(-size_px[0] * eighths // 8), block * eighths // 8)
-    top, height = _cut(window[1], window[3], -(-size_px[1] * eighths // 8), 1)
+    left, width = _cut(window[0], window[2], width, block * eighths // 8)
+    top, height = _cut(window[1], window[3], height, 1)
     if library.tj3SetCroppingRegion(handle, _Region(left, top, width, height)):
         return None
     pixels = decoder.pixels(height, width)
     if library.tj3Decompress8(handle, data, len(data), pixels.ctypes.data, 4 * width, _RGBX):
         return None
     return pixels, left, top
+
+
+def _decode_whole(data: bytes, width: int, height: int) -> tuple[Pixels, int, int] | None:
+    try:
+        if simplejpeg.decode_jpeg_header(data)[2] == "CMYK":
+            return None
+        pixels = simplejpeg.decode_jpeg(data, colorspace="RGB", min_height=height, min_width=width, strict=True)
+    except ValueError:
+        return None
+    return (pixels, 0, 0) if pixels.shape == (height, width, 3) else None
 
 
 _FRACTIONS = {eighths: _Fraction(1, 8 // eighths) for eighths in (1, 2, 4, 8)}
