@@ -44,7 +44,7 @@ def before_after_picture(found: AdaptedPeople, at: int, models: BodyModels) -> P
     tiles = [
         Tile(
             picture=_with_points(shown, one.points_px, scale, corner),
-            lines=("2D points", f"{figures['num_points'][at]:.0f}"),
+            lines=(f"{figures['num_points'][at]:.0f} 2D points",),
         )
     ]
     for name, predicted, colour in (("before", found.before, BEFORE), ("after", found.after, MESH)):

@@ -96,7 +96,7 @@ def coco_people(path: Path) -> Iterator[Detected | Refused]:
         return
     pictures: dict[int, tuple[str, tuple[int, int] | None]] = {}
     with concerns_file(path):
-        for image in iter_json_items(path, "images.item"):
+        for image in iter_json_items(path, "images.item", has_nan=True):
             has_size = isinstance(image, Mapping) and "width" in image
             pictures[integer(image, "id")] = text(image, "file_name"), size_px(image) if has_size else None
     num = 0
@@ -109,10 +109,11 @@ def coco_people(path: Path) -> Iterator[Detected | Refused]:
             picture, of = pictures[image_id]
             person = str(integer(record, "id"))
             points = _whole_body(record)
+            is_crowd = "iscrowd" in record and flag(record, "iscrowd")
         except MalformedRecord as error:
             yield _refused(picture, person or f"row-{num}", "malformed", str(error))
             continue
-        if "iscrowd" in record and flag(record, "iscrowd"):
+        if is_crowd:
             yield _refused(picture, person, "crowd", "the annotation is of a crowd")
             continue
         yield _detected(picture, person, of, convention("coco_wholebody_133").names, points)
@@ -153,6 +154,11 @@ def openpose_people(folder: Path) -> Iterator[Detected | Refused]:
             yield _detected(picture, str(number), None, names, points, has_ending=False)
 
 
+def is_of_detector(name: str) -> bool:
+    """Whether only detectors have a point of this name."""
+    return name.endswith(_OPENPOSE)
+
+
 def to_joints(names: tuple[str, ...], points: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Named points (K, 3) as the 144 joints (144, 3) that they can be held against; confidence 0 for the others.
 
@@ -160,15 +166,13 @@ def to_joints(names: tuple[str, ...], points: npt.ArrayLike) -> npt.NDArray[np.f
     where a dataset has a point of its own, that one counts.
     """
     found, values = np.zeros((len(SMPLX_144), 3)), np.asarray(points, np.float64)
-    named = dict(zip(names, values, strict=True))
-    for name, value in named.items():
+    for name, value in zip(names, values, strict=True):
         joint = name.removesuffix(_OPENPOSE)
-        is_detected = joint != name
-        if joint not in _PLACE or (is_detected and joint in _APART):
-            continue
-        own = named.get(joint)
-        if not is_detected or own is None or not own[2] > 0:
+        if is_of_detector(name) and joint in _PLACE and joint not in _APART:
             found[_PLACE[joint]] = value
+    for name, value in zip(names, values, strict=True):
+        if name in _PLACE and value[2] > 0:
+            found[_PLACE[name]] = value
     return found
 
 

@@ -25,7 +25,7 @@ from harmonize.shards.images import turned
 from harmonize.shards.read import Sample
 from train.data.batch import Observed
 from train.data.crops import CropSize, Floats, Pixels, crop_maps, cut_crop, warp
-from train.data.detections import Detected, Reason, Refused, to_joints
+from train.data.detections import Detected, Reason, Refused, is_of_detector, to_joints
 from train.data.lens import undistorted_rays
 from train.losses.reprojection import MIN_CONFIDENCE
 
@@ -83,17 +83,20 @@ def sight_stored(sample: Sample, size: CropSize, boxes: BoxSource = "keypoints")
     instance = sample.instance
     keypoints, camera, image = instance.keypoints, instance.camera, instance.image
     picture, person, origin = instance.provenance.image_path, instance.provenance.person, keypoints.joints2d_origin
+    names = (*SMPLX_144, *keypoints.extra_names)
     points = np.concatenate([keypoints.joints2d_px, keypoints.extra2d_px[: len(keypoints.extra_names)]])
     is_seen = origin in ("annotated", "detected")
     if not is_seen:
-        points = np.zeros_like(points)
+        # Names that only detectors use are a detector's points, whatever the joints' own are.
+        points[[not is_of_detector(name) for name in names]] = 0
     box = _box_of(points)
     if boxes == "stored":
         stored = instance.boxes.person_xywh_px
         box = stored[:4].astype(np.float64) if stored[4] > 0 and min(stored[2:4]) > 0 else None
     if box is None:
-        reason: Reason = "few-points" if is_seen else "projected-points"
-        detail = _few(points) if is_seen else f"expected annotated or detected points, found {origin} ones"
+        is_projected = not is_seen and not points.any()
+        reason: Reason = "projected-points" if is_projected else "few-points"
+        detail = f"expected annotated or detected points, found origin {origin!r}" if is_projected else _few(points)
         return Refused(key=instance.key, picture=picture, person=person, reason=reason, detail=detail)
     is_known = camera.has_intrinsics and camera.is_calibrated
     if not is_known:
@@ -110,7 +113,7 @@ def sight_stored(sample: Sample, size: CropSize, boxes: BoxSource = "keypoints")
         source=sample,
         camera=camera,
         is_camera_known=is_known,
-        points_px=to_joints((*SMPLX_144, *keypoints.extra_names), points),
+        points_px=to_joints(names, points),
         box_xywh_px=box,
         crop=crop,
         to_crop=to_crop,
