@@ -8,7 +8,7 @@ negative. Each proposer meets the same worlds, so differences to uniform are pai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,6 +20,7 @@ from benchmark.run_table import random_mixtures
 from benchmark.worlds import make
 from benchmark.worlds.world import Laboratory, World, rows
 from catalogs.selection import Budget, Selection
+from harmonize.errors import UsageError
 
 NUM_RUNS = 36
 """Runs of each method that learns from runs beyond those of single datasets."""
@@ -205,8 +206,32 @@ def judge_world(kind: str, seed: int, methods: Iterable[str] | None = None) -> l
     return [Score(kind=kind, seed=seed, method=name, regret_mm=error - best) for name, error in errors.items()]
 
 
-def verdicts(scores: Sequence[Score]) -> list[Verdict]:
-    """One row for each kind of world and method, in the order of the scores; uniform must be among the methods."""
+def measured_regrets(kind: str, errors: Mapping[str, Mapping[int, float]]) -> list[Score]:
+    """Scores of errors in mm by method and seed, where no response is known, only what trainings of each seed came to.
+
+    The best is the method with the lowest mean over all seeds, so its own regret is 0; each regret is taken in its own
+    seed. Being chosen among noisy means, the best looks a little better than it is, and regrets a little larger.
+
+    Raises:
+        UsageError: no method, or methods measured in different seeds.
+    """
+    seeds = {name: sorted(by_seed) for name, by_seed in errors.items()}
+    if not seeds or not all(seeds.values()) or len({tuple(one) for one in seeds.values()}) > 1:
+        raise UsageError(f"regrets: expected errors of every method in the same seeds, found {seeds}")
+    best = min(errors, key=lambda name: (float(np.mean(list(errors[name].values()))), name))
+    return [
+        Score(kind=kind, seed=seed, method=name, regret_mm=by_seed[seed] - errors[best][seed])
+        for name, by_seed in errors.items()
+        for seed in sorted(by_seed)
+    ]
+
+
+def verdicts(scores: Sequence[Score], num_runs: Mapping[str, int | None] | None = None) -> list[Verdict]:
+    """One row for each kind of world and method, in the order of the scores; uniform must be among the methods.
+
+    num_runs: trainings that each method was given; those of `CONTENDERS` by default.
+    """
+    given = {name: one.num_runs for name, one in CONTENDERS.items()} if num_runs is None else num_runs
     table: dict[tuple[str, str], dict[int, float]] = {}
     for score in scores:
         table.setdefault((score.kind, score.method), {})[score.seed] = score.regret_mm
@@ -221,7 +246,7 @@ def verdicts(scores: Sequence[Score]) -> list[Verdict]:
             Verdict(
                 kind=kind,
                 method=method,
-                num_runs=CONTENDERS[method].num_runs,
+                num_runs=given[method],
                 num_seeds=len(seeds),
                 regret_mm=float(regrets.mean()),
                 regret_low_mm=low,

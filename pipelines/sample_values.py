@@ -91,7 +91,7 @@ def joints(store: Path, sources: Iterable[str]) -> dict[str, Samples]:
             relative = values[order, :, :3] - values[order, :1, :3]
             found[source] = Samples(
                 keys=tuple(rows[i][0] for i in order),
-                values=relative.reshape(len(order), -1),
+                values=relative.reshape(len(order), NUM_BODY_JOINTS * 3),
                 sequences=tuple(f"{rows[i][1]}:{rows[i][3]}" for i in order),
             )
     return found

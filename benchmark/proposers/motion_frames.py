@@ -35,7 +35,10 @@ def motion_frames(
     rows = allowed(problem, samples, "motion_frames", is_in_time=True)
     chosen, why, residuals = {}, {}, {}
     for name, one in rows.items():
-        if len(one.keys) and (not one.sequences or one.values.ndim != 2 or one.values.shape[1] % 3):
+        if not one.keys:
+            chosen[name], why[name], residuals[f"kept/{name}"] = [], "no frame with 3D joints", 0.0
+            continue
+        if not one.sequences or one.values.ndim != 2 or one.values.shape[1] % 3:
             raise UsageError(f"motion_frames: {name}: expected joints (N, J * 3) with their sequences")
         joints = np.asarray(one.values, np.float64).reshape(len(one.keys), -1, 3)
         keep: list[str] = []
@@ -45,7 +48,7 @@ def motion_frames(
             keep += [one.keys[at[i]] for i in moved(joints[at], min_move_m, buffer)]
         chosen[name] = keep
         why[name] = f"{len(keep)} of {len(one.keys)} frames moved {min_move_m:g} m or more"
-        residuals[f"kept/{name}"] = len(keep) / max(len(one.keys), 1)
+        residuals[f"kept/{name}"] = len(keep) / len(one.keys)
     found: dict[str, Scalar] = dict(residuals)
     parameters: dict[str, Scalar] = {"min_move_m": min_move_m, "buffer": buffer}
     return problem.select_samples(chosen, method="motion_frames", why=why, parameters=parameters, residuals=found)

@@ -16,7 +16,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.json:
         print(json.dumps([asdict(verdict) | {"beats_uniform": verdict.beats_uniform} for verdict in found]))
         return 0
-    print(table(found, given.kinds))
+    print(table(found, given.kinds, {name: one.is_control for name, one in CONTENDERS.items()}))
     print(f"\nmean regret in mm [95% interval], {num_seeds} seeds, {time.monotonic() - start:.0f} s")
     print("+ beats uniform, - loses to it, no mark: no difference shown; runs: trainings the method was given")
     if num_seeds < 10:
@@ -53,12 +53,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def table(found: Sequence[Verdict], kinds: Sequence[str]) -> str:
+def table(found: Sequence[Verdict], kinds: Sequence[str], is_control: Mapping[str, bool]) -> str:
+    """One line a method, in the order of `is_control`, one column a kind of world."""
     cells = {(one.method, one.kind): one for one in found}
+    num_runs = {one.method: one.num_runs for one in found}
     lines = [["method", "runs", *kinds]]
-    for method, contender in CONTENDERS.items():
-        name = f"{method} (control)" if contender.is_control else method
-        row = [name, "" if contender.num_runs is None else str(contender.num_runs)]
+    for method, is_one in is_control.items():
+        row = [f"{method} (control)" if is_one else method, str(num_runs.get(method) or "")]
         row += [_cell(cells[method, kind]) if (method, kind) in cells else "needs models" for kind in kinds]
         lines.append(row)
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]

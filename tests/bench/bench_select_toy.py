@@ -1,0 +1,170 @@
+"""The regret of every proposer where networks are really trained: miniatures, tiny networks. Run by `make bench-select`.
+
+    python tests/bench/bench_select_toy.py             3 seeds
+    python tests/bench/bench_select_toy.py --full      20 seeds
+    python tests/bench/bench_select_toy.py --quick     2 seeds
+    python tests/bench/bench_select_toy.py --seeds 5 --json
+
+Every proposer gets what it could have in earnest; what learns from runs gets the number of trainings stated. A network
+is trained on each proposal from each seed, and measured by the benchmarks' protocols; the number is the mean of the
+primary errors. Regrets are differences to the best method, in mm, paired by seed, with 95% bootstrap intervals over
+seeds; `+` marks a method that beats uniform (the interval of the paired difference is above 0), `-` one that loses to
+it. Trainings are kept in the cache folder, so that an interrupted bench goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from bench_select import table
+from toy_proposals import (
+    CONTENDERS,
+    NUM_RUNS,
+    WHAT,
+    Case,
+    Floats,
+    Laboratory,
+    Looks,
+    Results,
+    halves,
+    look,
+    mixture,
+    randoms,
+    singles,
+)
+from toy_world import TINY, StoreConfig, build_store, open_world
+
+from benchmark.judge import Verdict, measured_regrets, summary, verdicts
+from benchmark.problem import Problem
+from harmonize.cache import cache_dir
+
+FULL, REDUCED, QUICK = 20, 3, 2
+KIND = "miniatures"
+ORACLE = "best of all runs"
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all processes look at."""
+
+    results: Results
+    looks: Looks
+
+
+_shared: Shared | None = None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    global _shared
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--full", action="store_true", help=f"{FULL} seeds instead of {REDUCED}")
+    length.add_argument("--quick", action="store_true", help=f"{QUICK} seeds")
+    length.add_argument("--seeds", type=int, help="number of seeds")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--json", action="store_true", help="print the table as JSON")
+    given = parser.parse_args(arguments)
+    num_seeds = given.seeds or (FULL if given.full else QUICK if given.quick else REDUCED)
+    start = time.monotonic()
+    store = build_store(StoreConfig(), given.workers)
+    assert TINY.steps is not None
+    world = open_world(store, draws_per_epoch=TINY.steps * TINY.batch_size)
+    _shared = Shared(Results(world, cache_dir() / "toy-runs"), look(world))
+    seeds = range(num_seeds)
+    # Forked, so that the world is opened once.
+    forks = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(min(given.workers, num_seeds), mp_context=forks) as pool:
+        by_seed = dict(zip(seeds, pool.map(judge_seed, seeds), strict=True))
+        best, best_mm = oracle(_shared.results, seeds)
+        ends = pool.map(judge_mixture, [best.tolist()] * num_seeds, seeds)
+        errors = {name: {seed: by_seed[seed][name] for seed in seeds} for name in CONTENDERS}
+        errors[ORACLE] = dict(zip(seeds, ends, strict=True))
+    num_runs = {name: one.num_runs for name, one in CONTENDERS.items()} | {
+        ORACLE: len(common(world.problem)) * num_seeds
+    }
+    found = verdicts(measured_regrets(KIND, errors), num_runs)
+    means = {name: float(np.mean(list(of.values()))) for name, of in errors.items()}
+    if given.json:
+        rows = [asdict(one) | {"beats_uniform": one.beats_uniform, "error_mm": means[one.method]} for one in found]
+        print(json.dumps(rows))
+        return 0
+    print(table(found, [KIND], {name: one.is_control for name, one in CONTENDERS.items()} | {ORACLE: True}))
+    print(gains(found, means))
+    counts = ", ".join(f"{name} {len(one.crops.keys)}" for name, one in world.benchmarks.items())
+    print(
+        f"\nmean regret in mm [95% interval] against {min(means, key=means.__getitem__)}, {num_seeds} seeds, "
+        f"{time.monotonic() - start:.0f} s"
+    )
+    print(f"{len(world.crops.keys)} people to train on, {TINY.steps} updates of {TINY.batch_size}; instances: {counts}")
+    print("stand-in bodies and made-up people: no number here is a result about datasets")
+    print(
+        "+ beats uniform, - loses to it, no mark: no difference shown; runs: trainings the method was given in a seed"
+    )
+    if num_seeds < 10:
+        print("with so few seeds the intervals are too narrow to rely on: --full")
+    print(f"control: the best of {NUM_RUNS} random runs, what a method that trains as often should beat")
+    print(
+        f"control: {ORACLE}: the mixture of single, half and random ones whose mean over all seeds' runs is lowest "
+        f"({best_mm:.1f} mm), trained afresh"
+    )
+    print("\n" + "\n".join(f"{name}: {text}" for name, text in WHAT.items()) + "\n")
+    print("\n".join(summary(found)))
+    return 0
+
+
+def judge_seed(seed: int) -> dict[str, float]:
+    """The mean primary error in mm of each method's proposal, trained from this seed; and the runs of every mixture
+    that all seeds have in common."""
+    assert _shared is not None
+    case = Case.of(_shared.results, _shared.looks, seed)
+    for shares in common(case.problem):
+        case.laboratory.measured(shares)
+    errors = {}
+    for name, contender in CONTENDERS.items():
+        errors[name] = _shared.results.measured(contender.propose(case), seed).mean_mm
+        print(f"seed {seed}: {name}: {errors[name]:.1f} mm", file=sys.stderr, flush=True)
+    return errors
+
+
+def judge_mixture(shares: Sequence[float], seed: int) -> float:
+    """The mean primary error in mm of a mixture of the candidates, trained from this seed."""
+    assert _shared is not None
+    problem = Case.of(_shared.results, _shared.looks, seed).problem
+    return _shared.results.measured(mixture(problem, np.array(shares)), seed).mean_mm
+
+
+def common(problem: Problem) -> Floats:
+    """(M, N): the mixtures that every seed's laboratory trains on."""
+    return np.concatenate([singles(problem), halves(problem), randoms(problem)])
+
+
+def oracle(results: Results, seeds: Iterable[int]) -> tuple[Floats, float]:
+    """Of the common mixtures the one whose runs have the lowest mean error over all seeds, and that error in mm."""
+    laboratories = [Laboratory(results, seed) for seed in seeds]
+    mixtures = common(results.world.problem)
+    means = [np.mean([one.measured(shares).mean_mm for one in laboratories]) for shares in mixtures]
+    best = int(np.argmin(means))
+    return mixtures[best], float(means[best])
+
+
+def gains(found: Sequence[Verdict], means: Mapping[str, float]) -> str:
+    """Errors, and how far each method is below uniform."""
+    width = max(len(one.method) for one in found)
+    lines = [f"\n{'method':<{width}}  error mm  below uniform, mm [95% interval]"]
+    for one in found:
+        interval = f"{one.gain_mm:6.2f} [{one.gain_low_mm:6.2f}, {one.gain_high_mm:6.2f}]"
+        lines.append(f"{one.method:<{width}}  {means[one.method]:8.2f}  {interval}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
