@@ -107,7 +107,7 @@ def decode_part(data: bytes, size_px: tuple[int, int], eighths: int, window: Win
 
 def _decode_whole(data: bytes, width: int, height: int) -> tuple[Pixels, int, int] | None:
     try:
-        if simplejpeg.decode_jpeg_header(data)[2] == "CMYK":
+        if simplejpeg.decode_jpeg_header(data)[2] in ("CMYK", "YCCK"):
             return None
         pixels = simplejpeg.decode_jpeg(data, colorspace="RGB", min_height=height, min_width=width, strict=True)
     except ValueError:

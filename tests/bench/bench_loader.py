@@ -2,25 +2,32 @@
 
 Run by `make bench-loader`. Peers get virtual environments of their own under the user's cache folder (made once, which
 needs a package index); one that cannot be installed is said to be missing. All run in turn on the same pictures, with
-the same decoder at the same scale and the same warp. The physical limit is decoding alone: the pictures in memory, in
-one process, with as many threads as the loader has.
+the same decoder at the same scale and the same warp.
+
+The physical limit is decoding alone: the whole pictures, in memory, to the scale that the crops need, in one process,
+with as many threads as the loader has. The loader decodes what the crops show, and so do the peers, by the same
+function; that alone is the second limit. All decoding is libjpeg-turbo's with exact transform and upsampling.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from importlib.metadata import version
+from dataclasses import dataclass, replace
+from importlib.metadata import distributions, version
 from pathlib import Path
 from unittest.mock import patch
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import platformdirs
 import simplejpeg
 
@@ -35,15 +42,20 @@ from benchmark.proposers import PROPOSERS  # noqa: E402
 from catalogs.selection import Budget, Selection  # noqa: E402
 from catalogs.store import open, pool  # noqa: E402
 from harmonize.record import Boxes, Image, Instance  # noqa: E402
+from harmonize.shards.jpeg import library_name  # noqa: E402
+from harmonize.shards.jpeg_part import decode_part  # noqa: E402
 from train.data.augment import NONE, SMPLER_X, Augment  # noqa: E402
 from train.data.crops import CropSize, crop_maps, decoded_eighths  # noqa: E402
 from train.data.loader import Loader  # noqa: E402
 from train.data.schedule import State  # noqa: E402
 
 PEERS = ("webdataset", "litdata", "mosaicml-streaming")
+NEEDED = ("torch", "simplejpeg", "turbojpeg", "opencv-python-headless")
+SAME = (*NEEDED, "torchvision")
+"""Of these the peers get the versions that are installed here."""
 PICTURE_PX = (640, 640)
 NUM_PICTURES, BATCH_SIZE = 512, 64
-SECONDS, ROUNDS = 2.0, 3
+SECONDS, ROUNDS = 2.0, 5
 SIZE = CropSize()
 
 
@@ -61,8 +73,18 @@ def people() -> list[Instance]:
     return found
 
 
-def make_data(folder: Path) -> tuple[Selection, list[tuple[bytes, int, int]]]:
-    """Writes the store and the peers' pictures; returns the selection and each picture with its decoded size."""
+@dataclass(frozen=True)
+class Data:
+    """The pictures as files, and plans (N, 13): width, height, eighths to decode to, the window that the crop shows in
+    decoded pixels, and the map (2, 3) back from the crop to decoded pixels, both counted from their centres."""
+
+    selection: Selection
+    pictures: list[bytes]
+    plans: npt.NDArray[np.float64]
+
+
+def make_data(folder: Path) -> Data:
+    """Writes the store and the peers' pictures."""
     base = photograph(PICTURE_PX[0] * 2, PICTURE_PX[1] * 2)
     pixels = simplejpeg.decode_jpeg(base)
     chance = np.random.default_rng(1)
@@ -75,66 +97,113 @@ def make_data(folder: Path) -> tuple[Selection, list[tuple[bytes, int, int]]]:
     with patch.object(small_store, "jpeg", lambda one: pictures[one.key]):
         small_store.write_shard(folder / "store", instances)
     boxes = np.stack([one.boxes.person_xywh_px[:4] for one in instances]).astype(float)
-    plans, sizes = [], []
-    for one, to_crop in zip(instances, crop_maps(boxes, SIZE), strict=True):
-        eighths = decoded_eighths(to_crop[0, 0])
-        linear = to_crop[:, :2] * 8 / eighths
-        back = np.linalg.inv(linear)
-        height, width = -(-PICTURE_PX[1] * eighths // 8), -(-PICTURE_PX[0] * eighths // 8)
-        plans.append([height, width, *np.column_stack([back, back @ (0.5 - to_crop[:, 2]) - 0.5]).ravel()])
-        sizes.append((pictures[one.key], height, width))
+    plans = np.array([plan_of(to_crop) for to_crop in crop_maps(boxes, SIZE)])
     data = [pictures[one.key] for one in instances]
     np.savez(
         folder / "pictures.npz",
         data=np.frombuffer(b"".join(data), np.uint8),
         ends=np.cumsum([len(one) for one in data]),
-        plans=np.array(plans),
+        plans=plans,
         labels=np.zeros((NUM_PICTURES, 1500), np.float32),
     )
     with open(folder / "store") as con:
         budget = Budget(draws_per_epoch=NUM_PICTURES, repeat_cap=1, seed=0)
-        return PROPOSERS["uniform"](Problem(pool=pool(con), budget=budget)), sizes
+        return Data(PROPOSERS["uniform"](Problem(pool=pool(con), budget=budget)), data, plans)
 
 
-def decode_rate(pictures: list[tuple[bytes, int, int]], threads: int) -> float:
-    """Pictures per second of nothing but decoding."""
+def plan_of(to_crop: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """See `Data`."""
+    eighths = decoded_eighths(to_crop[0, 0])
+    back = np.linalg.inv(to_crop[:, :2] * 8 / eighths)
+    corners = np.array([[0, 0], [SIZE.width_px, SIZE.height_px]]) - to_crop[:, 2]
+    low, high = corners @ back.T
+    window = [*np.floor(low), *np.ceil(high)]
+    centred = np.column_stack([back, back @ (0.5 - to_crop[:, 2]) - 0.5])
+    return np.array([*PICTURE_PX, eighths, *window, *centred.ravel()])
 
-    def decode(some: list[tuple[bytes, int, int]]) -> None:
-        for data, height, width in some:
-            simplejpeg.decode_jpeg(data, colorspace="RGB", min_height=height, min_width=width)
 
-    parts = [pictures[i::threads] for i in range(threads)]
+def decode_wholly(picture: bytes, plan: list[int]) -> None:
+    """The whole picture at the plan's scale, as libraries do it."""
+    width, height = (-(-side * plan[2] // 8) for side in plan[:2])
+    simplejpeg.decode_jpeg(picture, colorspace="RGB", min_height=height, min_width=width)
+
+
+def decode_seen(picture: bytes, plan: list[int]) -> None:
+    """What the crop shows of it."""
+    decode_part(picture, (plan[0], plan[1]), plan[2], (plan[3], plan[4], plan[5], plan[6]))
+
+
+def decode_rate(data: Data, decode: Callable[[bytes, list[int]], None], threads: int) -> Measured:
+    """Nothing but decoding."""
+    work = list(zip(data.pictures, data.plans[:, :7].astype(int).tolist(), strict=True))
+
+    def decode_all(some: list[tuple[bytes, list[int]]]) -> None:
+        for picture, plan in some:
+            decode(picture, plan)
+
+    parts = [work[i::threads] for i in range(threads)]
     with ThreadPoolExecutor(threads) as pool_:
-        count, start = 0, time.perf_counter()
-        while time.perf_counter() - start < SECONDS:
-            list(pool_.map(decode, parts))
-            count += len(pictures)
-        return count / (time.perf_counter() - start)
+
+        def turn() -> int:
+            list(pool_.map(decode_all, parts))
+            return len(work)
+
+        return measure(turn)
 
 
-def loader_rate(store: Path, selection: Selection, threads: int, augment: Augment) -> float:
-    """Samples per second of the project's loader in one process, after its first batches."""
-    loader = Loader(store, selection, batch_size=BATCH_SIZE, size=SIZE, augment=augment, num_threads=threads)
+def loader_rate(store: Path, data: Data, threads: int, augment: Augment) -> Measured:
+    """The project's loader in one process, once it has proved all samples by their hashes."""
+    loader = Loader(store, data.selection, batch_size=BATCH_SIZE, size=SIZE, augment=augment, num_threads=threads)
     stream = loader.batches(State())
-    for _ in range(4):
+    for _ in range(NUM_PICTURES // BATCH_SIZE + 1):
         next(stream)
-    count, start = 0, time.perf_counter()
-    while time.perf_counter() - start < SECONDS:
-        count += len(next(stream)[1].keys)
-    found = count / (time.perf_counter() - start)
+    found = measure(lambda: len(next(stream)[1].keys))
     stream.close()
     return found
 
 
+def first_pass_rate(store: Path, data: Data, threads: int) -> Measured:
+    """The same while it works out the hashes: the first epoch, but for its first batch."""
+    loader = Loader(store, data.selection, batch_size=BATCH_SIZE, size=SIZE, num_threads=threads)
+    stream = loader.batches(State())
+    next(stream)
+    num = NUM_PICTURES // BATCH_SIZE - 1
+    found = measure(lambda: sum(len(next(stream)[1].keys) for _ in range(num)), seconds=0)
+    stream.close()
+    return found
+
+
+@dataclass(frozen=True)
+class Measured:
+    """rate: samples a second by the clock. cpu_ms: processor time of a sample, None where it is spent elsewhere."""
+
+    rate: float
+    cpu_ms: float | None = None
+
+
+def measure(turn: Callable[[], int], seconds: float = SECONDS) -> Measured:
+    """Repeats what makes some samples."""
+    count, start, cpu = 0, time.perf_counter(), time.process_time()
+    while not count or time.perf_counter() - start < seconds:
+        count += turn()
+    return Measured(count / (time.perf_counter() - start), 1000 * (time.process_time() - cpu) / count)
+
+
 def environment(name: str) -> Path | str:
     """The Python of a peer's environment, which is made if need be; or why there is none."""
-    folder = Path(platformdirs.user_cache_dir("ehps")) / "bench-loader" / name
+    here = {distribution.metadata["Name"].lower() for distribution in distributions()}
+    pins = [f"{package}=={version(package).split('+')[0]}" for package in SAME if package in here]
+    digest = hashlib.sha256(" ".join([sys.version, name, *pins]).encode()).hexdigest()[:8]
+    folder = Path(platformdirs.user_cache_dir("ehps")) / "bench-loader" / f"{name}-{digest}"
     python = folder / "bin" / "python"
     if not (folder / "complete").exists():
-        packages = [name, "numpy", "torch", *(f"{p}=={version(p)}" for p in ("simplejpeg", "opencv-python-headless"))]
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        (folder / "same.txt").write_text("\n".join(pins))
+        packages = [name, "numpy", *(package for package in NEEDED if package in here)]
         for command in (
             [sys.executable, "-m", "venv", str(folder)],
-            [str(python), "-m", "pip", "install", "-q", *packages],
+            [str(python), "-m", "pip", "install", "-q", "-c", str(folder / "same.txt"), *packages],
         ):
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
@@ -143,7 +212,7 @@ def environment(name: str) -> Path | str:
     return python
 
 
-def peer_rate(name: str, python: Path, folder: Path, workers: int) -> float | str:
+def peer_rate(name: str, python: Path, folder: Path, workers: int) -> Measured | str:
     """Samples per second of a peer with `workers` processes, or what went wrong."""
     with tempfile.TemporaryDirectory(dir=folder) as own:
         (Path(own) / "pictures.npz").hardlink_to(folder / "pictures.npz")
@@ -159,54 +228,61 @@ def peer_rate(name: str, python: Path, folder: Path, workers: int) -> float | st
     lines = [line for line in done.stdout.splitlines() if line.startswith("rate ")]
     if done.returncode or not lines:
         return (done.stderr.strip() or "no figure").splitlines()[-1][:80]
-    return float(lines[-1].split()[1])
+    return Measured(float(lines[-1].split()[1]))
 
 
 def main() -> None:
     """Prints one table for one worker and one for as many as there are processors."""
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
-        selection, pictures = make_data(folder)
-        kilobytes = np.mean([len(data) for data, _, _ in pictures]) / 1000
+        pythons = {name: environment(name) for name in PEERS}
+        data = make_data(folder)
+        kilobytes = np.mean([len(one) for one in data.pictures]) / 1000
+        eighths = sorted(set(data.plans[:, 2].astype(int).tolist()))
         print(
             f"{NUM_PICTURES} JPEG pictures of {PICTURE_PX[0]} x {PICTURE_PX[1]} px, {kilobytes:.0f} kB, decoded to "
-            f"{pictures[0][2]} x {pictures[0][1]} by simplejpeg {version('simplejpeg')}; crops {SIZE.width_px} x "
-            f"{SIZE.height_px} by OpenCV {cv2.__version__}; batches of {BATCH_SIZE}; {os.cpu_count()} processors"
+            f"{' or '.join(f'{one}/8' for one in eighths)} of their size (whole: simplejpeg {version('simplejpeg')}; "
+            f"what is seen: {library_name()}); crops {SIZE.width_px} x {SIZE.height_px} by OpenCV {cv2.__version__}; "
+            f"batches of {BATCH_SIZE}; {os.cpu_count()} processors"
         )
-        pythons = {name: environment(name) for name in PEERS}
         for workers in sorted({1, os.cpu_count() or 1}):
-            _table(folder, selection, pictures, pythons, workers)
+            _table(folder, data, pythons, workers)
 
 
-def _table(
-    folder: Path,
-    selection: Selection,
-    pictures: list[tuple[bytes, int, int]],
-    pythons: dict[str, Path | str],
-    workers: int,
-) -> None:
-    rates: dict[str, list[float]] = {}
+LIMIT = "decoding alone, whole pictures"
+
+
+def _table(folder: Path, data: Data, pythons: dict[str, Path | str], workers: int) -> None:
+    found: dict[str, list[Measured]] = {}
     problems = {name: python for name, python in pythons.items() if isinstance(python, str)}
+    store, loads = folder / "store", []
     for _ in range(ROUNDS):  # in turn, so that a busy machine slows all
-        measured: dict[str, float | str] = {
-            "decoding alone": decode_rate(pictures, workers),
-            "this loader": loader_rate(folder / "store", selection, workers, NONE),
-            "this loader, SMPLer-X augmentation": loader_rate(folder / "store", selection, workers, SMPLER_X),
+        loads.append(os.getloadavg()[0])
+        measured: dict[str, Measured | str] = {
+            LIMIT: decode_rate(data, decode_wholly, workers),
+            "decoding alone, what crops show": decode_rate(data, decode_seen, workers),
+            "this loader": loader_rate(store, data, workers, NONE),
+            "this loader, first pass with hashes": first_pass_rate(store, data, workers),
+            "this loader, SMPLer-X augmentation": loader_rate(store, data, workers, SMPLER_X),
         }
         for name, python in pythons.items():
             if isinstance(python, Path) and name not in problems:
                 measured[name] = peer_rate(name, python, folder, workers)
-        for name, found in measured.items():
-            if isinstance(found, str):
-                problems[name] = found
+        for name, one in measured.items():
+            if isinstance(one, str):
+                problems[name] = one
             else:
-                rates.setdefault(name, []).append(found)
-    limit = np.median(rates["decoding alone"])
-    print(f"\n{workers} worker(s): threads here, processes in the peers; median of {ROUNDS} rounds")
-    for name, found_rates in rates.items():
-        print(
-            f"  {name:36s} {np.median(found_rates):8.0f} samples/s   {np.median(found_rates) / limit:5.2f} of decoding"
-        )
+                found.setdefault(name, []).append(one)
+    limit = max(one.rate for one in found[LIMIT])
+    print(
+        f"\n{workers} worker(s): threads here, processes in the peers; best of {ROUNDS} rounds in turn, which others "
+        f"on the machine slow least (load {min(loads):.1f} to {max(loads):.1f})"
+    )
+    print(f"  {'':36s} samples/s   of the limit   median   processor time")
+    for name, ones in found.items():
+        rates, cpu = [one.rate for one in ones], [one.cpu_ms for one in ones if one.cpu_ms is not None]
+        spent = f"{min(cpu):8.2f} ms" if cpu else ""
+        print(f"  {name:36s} {max(rates):9.0f} {max(rates) / limit:14.2f} {np.median(rates):8.0f} {spent}", flush=True)
     for name, problem in problems.items():
         print(f"  {name:36s} missing: {problem}")
 

@@ -1,11 +1,12 @@
 """The loader's job done by another library, in that library's own environment.
 
 `python loader_peer.py NAME FOLDER WORKERS BATCH SECONDS` prints samples per second. It needs numpy, torch, simplejpeg,
-OpenCV and the library; nothing of this project. FOLDER holds `pictures.npz`: JPEG files, decoded heights and widths,
-maps from decoded pixels to the crop, and labels.
+turbojpeg, OpenCV and the library; of this project only its decoder. FOLDER holds `pictures.npz`: JPEG files, plans of
+what of them is seen and where it goes, and labels.
 
-Each library stores them in its own format first. A sample is decoded and warped as the project's loader does it, and
-labels are copied as they are stored, which is less than the project's loader does with them.
+Each library stores them in its own format first. A sample is decoded and warped as the project's loader does it, by
+the same functions, and labels are copied as they are stored, which is less than the project's loader does with them.
+No library is asked to check what it reads.
 """
 
 from __future__ import annotations
@@ -18,21 +19,26 @@ from typing import Any
 
 import cv2
 import numpy as np
-import simplejpeg
 import torch
 from torch.utils.data import DataLoader
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from harmonize.shards.jpeg_part import decode_part
 
 WIDTH_PX, HEIGHT_PX = 192, 256
 
 
 def crop_of(picture: bytes, plan: Any, label: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """The crop and the label of a sample; plan (8,): decoded height and width, and the inverse map (2, 3)."""
+    """The crop and the label of a sample; plan (13,): width, height, eighths, window (4) and the inverse map (2, 3)."""
     cv2.setNumThreads(1)
-    height, width = int(plan[0]), int(plan[1])
-    pixels = simplejpeg.decode_jpeg(picture, colorspace="RGB", min_height=height, min_width=width)
+    width, height, eighths, *window = map(int, plan[:7])
+    found = decode_part(picture, (width, height), eighths, tuple(window))
+    pixels, left, top = found
+    back = plan[7:].reshape(2, 3) - [[0, 0, left], [0, 0, top]]
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    crop = cv2.warpAffine(pixels, np.asarray(plan[2:]).reshape(2, 3), (WIDTH_PX, HEIGHT_PX), flags=flags)
-    return torch.from_numpy(crop), torch.from_numpy(np.array(label, np.float32))
+    crop = cv2.warpAffine(pixels, back, (WIDTH_PX, HEIGHT_PX), flags=flags)
+    return torch.from_numpy(cv2.cvtColor(crop, cv2.COLOR_RGBA2RGB)), torch.from_numpy(np.array(label, np.float32))
 
 
 def decoded(sample: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:

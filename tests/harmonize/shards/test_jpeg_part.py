@@ -1,4 +1,4 @@
-"""Parts of JPEG pictures: the very pixels of the whole, whatever is cut, scaled and subsampled; damaged ones refused."""
+"""Parts of JPEG pictures: the very pixels of the whole, whatever is cut, scaled and subsampled; damage is refused."""
 
 from __future__ import annotations
 
