@@ -244,19 +244,20 @@ class _Found:
         num_overlays: int,
     ) -> _Found:
         from train.adapting import adapted
+        from train.data.detections import Refused
 
         self = cls(before=[], after=[], rows=[], is_standin=adapter.models.is_standin)
         left = 0 if overlays is None else num_overlays
         with Meter("adapt", num, "people") as meter:
-            for found, refused in adapted(adapter, people, batch_size=batch_size):
-                self.rows.extend(_refused_row(one) for one in refused)
+            for found, some in adapted(adapter, people, batch_size=batch_size):
+                rows = iter(() if found is None else _rows(found))
+                self.rows.extend(_refused_row(one) if isinstance(one, Refused) else next(rows) for one in some)
                 if found is not None:
                     self.before.append(found.before)
                     self.after.append(found.after)
-                    self.rows.extend(_rows(found))
                     if overlays is not None and left > 0:
                         left -= len(draw_people(found, range(min(left, len(found.people))), overlays, adapter.models))
-                meter.add(len(refused) + (0 if found is None else len(found.people)))
+                meter.add(len(some))
         return self
 
     def write(self, out: Path) -> Adaptation:

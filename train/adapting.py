@@ -178,18 +178,21 @@ class Adapter:
 
 def adapted(
     adapter: Adapter, people: Iterator[Sighting | Refused], *, batch_size: int = BATCH_SIZE
-) -> Iterator[tuple[AdaptedPeople | None, tuple[Refused, ...]]]:
-    """Batches of people adapted (None where there are none left), with those who were refused among them, in order; the
-    next batch is read while one is adapted."""
+) -> Iterator[tuple[AdaptedPeople | None, tuple[Sighting | Refused, ...]]]:
+    """Batches of people adapted, without those who were refused (None where nobody is left), and the batch as it came;
+    the next one is read while one is adapted.
+
+    Raises:
+        UsageError: no batch size.
+    """
     if batch_size < 1:
         raise UsageError(f"batch size: expected at least 1, found {batch_size}")
     with ThreadPoolExecutor(1, thread_name_prefix="sightings") as pool:
-        following = pool.submit(lambda: list(islice(people, batch_size)))
+        following = pool.submit(lambda: tuple(islice(people, batch_size)))
         while some := following.result():
-            following = pool.submit(lambda: list(islice(people, batch_size)))
+            following = pool.submit(lambda: tuple(islice(people, batch_size)))
             taken = tuple(one for one in some if isinstance(one, Sighting))
-            refused = tuple(one for one in some if isinstance(one, Refused))
-            yield (adapter(taken) if taken else None), refused
+            yield (adapter(taken) if taken else None), some
 
 
 def movement_mm(before: Points, after: Points) -> Tensor:
