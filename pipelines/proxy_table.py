@@ -81,7 +81,7 @@ def shown_rows(trainings: Sequence[Proxy], rows: Sequence[Mapping[str, Any]]) ->
         samples = sum(member.num_available for member in one.selection.members)
         line: dict[str, Any] = {"trained on": one.dataset, "seed": one.seed, "samples": samples}
         line["repeats"] = round(one.selection.draws_per_epoch / samples, 2)
-        table.append(line | {f"{name} mm": _rounded(primary.get((one.name, name))) for name in benchmarks})
+        table.append(line | {f"{name} mm": primary.get((one.name, name)) for name in benchmarks})
     return table
 
 
@@ -92,7 +92,3 @@ def _weights(proxy: Proxy) -> dict[str, float]:
         return {}
     draws = proxy.selection.draws_per_epoch
     return {f"{WEIGHT}{member.name}": member.num_draws / draws for member in members if member.num_draws}
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 2)

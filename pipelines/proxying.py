@@ -124,15 +124,15 @@ def run_proxy(job: ProxyJob, on_step: Callable[[int], None]) -> None:
     Raises:
         InterruptedRunError: it was told to stop. EhpsError: see `train.loop.train` and `evaluate_networks`.
     """
+    record = read_record(job.folder)
+    if record is not None and record["rows"] is not None:
+        on_step(job.num_steps)
+        return
     from pipelines.evaluate import write
     from pipelines.evaluate_checkpoint import evaluate_networks, identity
     from train.building import load_networks
     from train.run_folder import RUN
 
-    record = read_record(job.folder)
-    if record is not None and record["rows"] is not None:
-        on_step(job.num_steps)
-        return
     _write_record(job, {"asked": job.asked(), "rows": None})
     if (job.folder / RUN).is_file():
         on_step(job.num_steps)
