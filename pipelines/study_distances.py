@@ -14,14 +14,14 @@ from harmonize.errors import UsageError
 from pipelines import distance as work
 from pipelines.atlas import draw
 from pipelines.commands.distance import DEFAULT_METRICS
-from pipelines.study_figures import distance_figure
 from pipelines.study_page import (
+    HeatMap,
     Html,
     Section,
-    chart,
     details,
     gallery,
     heading,
+    heat_maps,
     interval_text,
     missing,
     notes,
@@ -93,20 +93,46 @@ def _blocks(
         if all(cell.value is None for cell in mine):
             yield paragraph(f"{METRICS[metric].name}: too few instances anywhere.", is_quiet=True)
             continue
-        better = "Larger" if METRICS[metric].is_good_when_large else "Smaller"
-        caption = (
-            f"{METRICS[metric].doc[:1].upper()}{METRICS[metric].doc[1:]}. {better} is nearer, and darker. Sources are "
-            "ordered by their mean over the benchmarks; a dash: too few instances."
+        doc = METRICS[metric].doc
+        caption = paragraph(
+            f"{doc[:1].upper()}{doc[1:]}. Dark is near, within each space; a dash: too few instances.", is_quiet=True
         )
-        figure = chart(distance_figure(mine), f"{metric} of sources and benchmarks by space", caption)
-        yield figure if number == 0 else details(f"Heat maps of {metric}", [figure])
-    yield notes(work.notes(store, summaries, cells, 0))
+        spaces = dict.fromkeys(cell.space for cell in mine if cell.value is not None)
+        blocks = [caption, heat_maps([heat_map(mine, space) for space in spaces])]
+        title = f"{metric.replace('_', ' ')} of sources (rows) and benchmarks (columns), by space"
+        yield from (heading(title, 4), *blocks) if number == 0 else (details(title, blocks),)
+    if remarks := [*work.notes(store, summaries, cells, 0), *problems]:
+        yield details("What could not be told, and why", [notes(remarks)])
     yield heading("Benchmark instances that no source covers")
     if lacking:
         yield from _gallery(store, lacking, body_models, num_workers)
     else:
         yield paragraph("None: each has a source with something like it, wherever there are enough instances to tell.")
-    yield notes(problems)
+
+
+def heat_map(cells: Sequence[Cell], space: str) -> HeatMap:
+    """Sources by targets in a space: the nearest source, by its mean over the targets, first; those without any value
+    are left out, and so are targets."""
+    here = {(cell.source, cell.target): cell for cell in cells if cell.space == space}
+    targets = list(dict.fromkeys(target for (_, target), cell in here.items() if cell.value is not None))
+    sign = -1 if here and METRICS[cells[0].metric].is_good_when_large else 1
+    means: dict[str, float] = {}
+    for source in dict.fromkeys(source for source, _ in here):
+        known = [value for target in targets if (value := here[source, target].value) is not None]
+        if known:
+            means[source] = sign * sum(known) / len(known)
+    values = [cell.value for cell in here.values() if cell.value is not None]
+    low, span = min(values, default=0.0), max(values, default=0.0) - min(values, default=0.0)
+
+    def shown(cell: Cell) -> tuple[str, float | None]:
+        if cell.value is None:
+            return "–", None
+        share = (cell.value - low) / span if span else 0.5
+        return f"{cell.value:.2g}{'*' if cell.is_in_domain else ''}", share if sign < 0 else 1 - share
+
+    order = sorted(means, key=lambda source: (means[source], source))
+    rows = [(source, [shown(here[source, target]) for target in targets]) for source in order]
+    return HeatMap(title=short(space), columns=targets, rows=rows)
 
 
 def nearest_rows(cells: Sequence[Cell], lacking: Sequence[Uncovered]) -> list[dict[str, Any]]:

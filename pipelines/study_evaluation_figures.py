@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -90,7 +91,7 @@ def _failures(found: Sequence[Failure], mean_mm: float | None) -> Figure:
         axis.set_yticks(places, [f"{short(each.label, 24)} ({each.error.num_instances})" for each in one.bins])
         axis.set_ylim(len(one.bins) - 0.4, -0.6)
         unit = f" ({one.unit})" if one.unit else ""
-        axis.set_title(f"{one.title}{unit} [{one.explained:.0%}]")
+        axis.set_title(textwrap.fill(f"{one.title}{unit} [{one.explained:.0%}]", 34))
         axis.grid(axis="x", color="#EEEEEE", linewidth=0.6)
         axis.set_axisbelow(True)
     return figure

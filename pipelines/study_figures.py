@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmark.distances.table import Cell
 from benchmark.rankings.runs import RunErrors, mean_half_widths
 from benchmark.rankings.scores import rank_by
 from catalogs.atlas.style import COLOURS, MARKERS, Size, new_figure, styled
@@ -19,8 +18,8 @@ from pipelines.study_page import short
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-WIDTH_MM = 250.0
-"""About 950 pixels of a screen: the width of the page."""
+WIDTH_MM = 290.0
+"""About 1,100 pixels of a screen: the width of the page."""
 
 INK, QUIET = "#444444", "#BBBBBB"
 
@@ -49,13 +48,6 @@ def _drawing() -> Iterator[None]:
 def ranking_figure(errors: RunErrors) -> bytes:
     """Mean error of each dataset, in-domain cells out (filled, with intervals) and in (hollow), and all cells."""
     return to_svg(lambda: _ranking(errors))
-
-
-def distance_figure(cells: Sequence[Cell]) -> bytes:
-    """Heat maps of one metric, a panel a space."""
-    from pipelines.distance_figure import heat_maps
-
-    return to_svg(lambda: heat_maps(cells))
 
 
 def proposal_figure(selections: Sequence[tuple[str, Selection]]) -> bytes:

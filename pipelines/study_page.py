@@ -22,6 +22,9 @@ Html = NewType("Html", str)
 _NUMBER = re.compile(r"[-–+]?[\d.,]*\d( ?%)?\*?( (±|\[).*)?")
 """Also of text that is a number with its interval, or in per cent."""
 
+NUM_SHADES = 10
+"""Of a heat map: the classes h0 to h9 of the style sheet."""
+
 STANDIN_MARK = "Made with the licence-free stand-in body: no number here is a result."
 
 
@@ -36,6 +39,15 @@ class Section:
     blocks: tuple[Html, ...]
     is_missing: bool = False
     is_standin: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeatMap:
+    """rows: a name and, for each column, its text and its shade from 0, pale, to 1, dark; None: nothing is known."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[tuple[str, Sequence[tuple[str, float | None]]]]
 
 
 def missing(anchor: str, title: str, what: str, commands: Sequence[str]) -> Section:
@@ -81,6 +93,11 @@ def table(rows: Sequence[Mapping[str, Any]], caption: str = "") -> Html:
     body = "".join(f"<tr>{''.join(_cell('td', row[name], name in numeric) for name in names)}</tr>" for row in rows)
     title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
     return Html(f"<div class=scroll><table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>")
+
+
+def heat_maps(maps: Sequence[HeatMap]) -> Html:
+    """Tables whose cells are shaded, side by side where there is room."""
+    return Html(f"<div class=heats>{''.join(map(_heat_map, maps))}</div>")
 
 
 def chart(picture: bytes, alt: str, caption: str = "") -> Html:
@@ -143,6 +160,23 @@ def short(text: str, most: int = 30) -> str:
     """A name for a figure or a heading: without control characters, its middle left out where it is too long."""
     line = "".join(letter if letter.isprintable() else " " for letter in text)
     return line if len(line) <= most else f"{line[: most // 2]}…{line[-(most // 2 - 1) :]}"
+
+
+def _heat_map(one: HeatMap) -> str:
+    head = "".join(f"<th><span>{html.escape(name)}</span></th>" for name in one.columns)
+    body = "".join(
+        f"<tr><th>{html.escape(name)}</th>{''.join(_shaded(text, shade) for text, shade in cells)}</tr>"
+        for name, cells in one.rows
+    )
+    return (
+        f"<table class=heat><caption>{html.escape(one.title)}</caption><thead><tr><td></td>{head}</tr></thead>"
+        f"<tbody>{body}</tbody></table>"
+    )
+
+
+def _shaded(text: str, shade: float | None) -> str:
+    kind = "none" if shade is None else f"h{min(NUM_SHADES - 1, int(shade * NUM_SHADES))}"
+    return f"<td class={kind}>{html.escape(text)}</td>"
 
 
 def _cell(element: str, value: Any, is_number: bool) -> str:

@@ -54,16 +54,19 @@ def ranking(proxies: Path | None, store: Path) -> Section:
 
 
 _INTRODUCTION = (
-    "Each dataset by itself trained one small network, or several with different seeds, at the same budget; lower is "
-    "better. A cell is in-domain (*) where the dataset is, by its card, the training split of the benchmark: scores "
-    "are given with these cells in and out. Nothing is filled in: a dataset that lacks a result that a score needs has "
-    "no place by it. Intervals (±, 95 %) are over seeds."
+    "Each dataset, or mixture, by itself trained one small network, or several with different seeds, at the same "
+    "budget; lower is better. A cell is in-domain (*) where the dataset is, by its card, the training split of the "
+    "benchmark: scores are given with these cells in and out. Nothing is filled in: a dataset that lacks a result has "
+    "no place by the scores that need it. Intervals (±, 95 %) are over seeds."
 )
 
 
 def _blocks(errors: RunErrors, runs: Sequence[Run]) -> Iterator[Html]:
     found = run_table(errors, in_domain=(False, True))
-    yield table(_scores(errors), f"Scores and places (#) of {errors.architecture}, {errors.draws:,} draws each")
+    yield table(
+        _scores(errors),
+        f"{errors.architecture}, {errors.draws:,} draws each: scores and places (#), in-domain cells out and in",
+    )
     caption = (
         "Left: the mean error of each dataset over the benchmarks without in-domain cells (filled, with its interval "
         "where there are several seeds) and with them (hollow). Right: the error on each benchmark in mm, dark where "
@@ -92,15 +95,14 @@ def _scores(errors: RunErrors) -> list[dict[str, Any]]:
         for (score, is_in), one in rankings.items():
             known = dict(zip(one.datasets, one.scores, strict=True))
             width = widths[is_in].get(name) if score == "mean" else None
-            label = f"{_NAMES[score]}, in-domain {'in' if is_in else 'out'}"
+            label = f"{_NAMES[score]}, {'in' if is_in else 'out'}"
             row[label] = _plus_minus(known.get(name), width)
-            row[f"# {_SHORT[score]} {'in' if is_in else 'out'}"] = _place(one, name)
+            row[f"# by {label}"] = _place(one, name)
         rows.append(row)
     return rows
 
 
 _NAMES = {"mean": "mean mm", "normalised": "normalised mean", "mean_rank": "mean place"}
-_SHORT = {"mean": "mean", "normalised": "normalised", "mean_rank": "place"}
 
 
 def _cells(errors: RunErrors) -> list[dict[str, Any]]:
@@ -158,9 +160,9 @@ def _results(runs: Sequence[Run]) -> list[dict[str, Any]]:
     ]
 
 
-def _plus_minus(value: float | None, width: float | None) -> str:
+def _plus_minus(value: float | None, width: float | None) -> str | None:
     if value is None or math.isnan(value):
-        return ""
+        return None
     return f"{value:.3g}" if width is None or math.isnan(width) else f"{value:.3g} ± {width:.2g}"
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from catalogs.atlas.style import Size, new_figure
-from pipelines.study_figures import INK, WIDTH_MM, marker, to_svg
+from pipelines.study_figures import INK, QUIET, WIDTH_MM, marker, to_svg
 from pipelines.study_page import short
 from pipelines.study_runs import TrainingRun
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+MAX_NAMED = 10
+"""Most sources with a colour and a name: those with the most draws; the others are grey."""
 
 MAX_MARKED = 40
 """More intervals than this are lines without marks."""
@@ -24,15 +27,17 @@ def mixture_figure(run: TrainingRun) -> bytes:
 def _mixture(run: TrainingRun) -> Figure:
     names = [f"{one.dataset}/{one.split}" for one in run.last.sources]
     available = {f"{one.dataset}/{one.split}": one.num_available for one in run.selection.members}
-    columns = 6 if len(names) > 18 else 4
-    figure = new_figure(Size(width_mm=WIDTH_MM), 112 + 4.2 * -(-len(names) // columns))
+    ranked = sorted(range(len(names)), key=lambda number: -run.last.sources[number].num_draws)
+    places = {number: place for place, number in enumerate(ranked[:MAX_NAMED])}
+    figure = new_figure(Size(width_mm=WIDTH_MM), 122)
     (draws, difference), (distinct, repeats) = figure.subplots(2, 2, sharex=True)
     at = [point.num_draws for point in run.points]
-    for number, name in enumerate(names):
+    for number in reversed(ranked):  # the largest on top
+        name = names[number]
         of = [point.sources[number] for point in run.points]
-        colour, shape = marker(number)
+        colour, shape = marker(places[number]) if number in places else (QUIET, "")
         look: dict[str, Any] = {"color": colour, "marker": shape, "markersize": 3 if len(at) <= MAX_MARKED else 0}
-        draws.plot(at, [one.num_draws for one in of], label=short(name), **look)
+        draws.plot(at, [one.num_draws for one in of], label=short(name) if number in places else None, **look)
         draws.plot(at, [one.requested for one in of], color=colour, linewidth=0.7, linestyle=(0, (4, 2)))
         difference.plot(at, [one.num_draws - one.requested for one in of], **look)
         num = available.get(name)
@@ -61,5 +66,6 @@ def _mixture(run: TrainingRun) -> Figure:
     repeats.set_ylim(0, None)
     repeats.yaxis.get_major_locator().set_params(integer=True)
     handles, labels = draws.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=columns)
+    title = f"the {len(places)} sources with the most draws of {len(names)}" if len(places) < len(names) else None
+    figure.legend(handles[::-1], labels[::-1], loc="outside upper left", ncols=5, title=title, alignment="left")
     return figure
