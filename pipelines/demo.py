@@ -1,10 +1,8 @@
-"""The whole path on miniatures: from six datasets in their official raw layouts to shards, a mixture and a training."""
+"""The whole path on miniatures: from six datasets in their official raw layouts to shards, a mixture, and networks that
+are trained on it and adapt themselves at test time."""
 
 from __future__ import annotations
 
-import csv
-import json
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,30 +10,23 @@ from pathlib import Path
 
 from PIL import Image
 
-from benchmark.problem import Problem
-from benchmark.proposers import PROPOSERS
 from catalogs import store as catalog
 from catalogs.atlas.histograms import orientation_figure, pose_figure
-from catalogs.selection import Budget, Selection
 from harmonize.bodies.models import STANDIN
 from harmonize.errors import DataError
 from harmonize.readers import splits_of
 from harmonize.shards.plan import IngestJob
 from harmonize.shards.read import open_store
 from harmonize.shards.verify import verify
+from pipelines import demo_training as training
 from pipelines.atlas import write_atlas
 from pipelines.describe import Request, describe_store
 from pipelines.describe_work import DescribeFailedError
 from pipelines.ingest import Runner, ingest
 from pipelines.miniatures import write_miniatures
-from pipelines.mixture import training_pool
 from pipelines.pictures import models_of, view_picture
 from pipelines.tables import show
-from pipelines.training import config_of, run_training
 
-DRAWS_PER_EPOCH = 96
-TAU = 2.0
-STEPS = 40
 RUNNER: Runner = "local"
 DATASETS = ("agora", "bedlam", "mscoco", "prox", "pw3d", "ubody")
 """Six of each kind: synthetic and real, SMPL and SMPL-X, kids, turned and mirrored pictures, annotators' points."""
@@ -48,7 +39,8 @@ def demo(out: Path, *, num_people: int, num_workers: int) -> None:
         DataError: the store does not pass its own check, or the loss did not fall.
         DescribeFailedError: some attributes could not be computed.
     """
-    store, pictures, run = out / "store", out / "pictures", out / "run"
+    store, pictures, run, proxies = out / "store", out / "pictures", out / "run", out / "proxies"
+    mixture = out / "mixture.json"
     with _step("raw files of six datasets, with made-up people"):
         write_miniatures(out / "raw", DATASETS, num_people, num_workers)
     with _step("ingest"):
@@ -77,18 +69,31 @@ def demo(out: Path, *, num_people: int, num_workers: int) -> None:
         write_atlas(
             store, out / "atlas.html", num_points=200, num_pictures=12, body_models=None, num_workers=num_workers
         )
+    with _step("rank the datasets by training on each alone"):
+        training.rank(store, proxies, num_workers)
     with _step("choose a mixture"):
-        selection = propose(store, out / "mixture.json")
-    with _step("train"):
-        first, last = train_once(store, selection, run, num_workers)
+        selection = training.propose(store, mixture)
+    with _step("train dual networks"):
+        first, last = training.train(store, selection, run, num_workers)
         print(f"  loss {first:.3f} -> {last:.3f}")
+    with _step("evaluate"):
+        training.evaluate(store, run)
+    with _step(f"adapt to each person of {training.ADAPTED} by 2D points alone"):
+        if (adapted := training.adapt(store, run, out / "adapted", pictures / "adapted")) is not None:
+            show(adapted.rows(), as_json=False)
+            print(f"  {adapted.line()}")
+    with _step("report on choosing"):
+        choosing = out / "choosing.html"
+        training.report(store, choosing, proxies=proxies, mixture=mixture, run=run, num_workers=num_workers)
     looks = {
         out / "atlas.html": "what is in the data: open it in a browser",
         pictures: "samples: keypoints, boxes, and the body's mesh over the picture",
         pictures / "orientation.png": "from where the bodies are seen",
         pictures / "pose.png": "how the bodies are posed",
-        out / "mixture.json": "the mixture, with a reason for each dataset",
+        choosing: "ranking, distances, the mixture, what was drawn, errors: open it in a browser",
+        mixture: "the mixture, with a reason for each dataset",
         run / "losses.png": "loss by training step",
+        pictures / "adapted": "bodies before and after test-time optimisation",
         store: f"the shards; try: ehps query {_short(store)} @reprojection",
     }
     print("\nWhere to look")
@@ -110,33 +115,6 @@ def draw_samples(store: Path, folder: Path) -> None:
         sample = opened.sample(key)
         picture = view_picture(sample, models_of(opened, sample, None))
         Image.fromarray(picture).save(folder / f"{dataset}.png", "PNG")
-
-
-def propose(store: Path, path: Path) -> Selection:
-    """Write the temperature mixture of the store's training splits."""
-    budget = Budget(draws_per_epoch=DRAWS_PER_EPOCH)
-    selection = PROPOSERS["temperature"](Problem(pool=training_pool(store), budget=budget), tau=TAU)
-    selection.save(path)
-    return selection
-
-
-def train_once(store: Path, selection: Selection, run: Path, num_threads: int) -> tuple[float, float]:
-    """Train for a few steps, unless this selection was; the mean total loss of the first and of the last five.
-
-    Raises:
-        DataError: the loss did not fall.
-    """
-    record = run / "run.json"
-    if not record.is_file() or json.loads(record.read_text())["selection"] != selection.content_hash:
-        shutil.rmtree(run, ignore_errors=True)
-        config = config_of("toy", [f"steps={STEPS}", f"threads={num_threads}"])
-        run_training(str(store), selection, run, config)
-    with (run / "losses.csv").open(newline="") as file:
-        losses = [float(row["total"]) for row in csv.DictReader(file)]
-    first, last = sum(losses[:5]) / 5, sum(losses[-5:]) / 5
-    if last >= first:
-        raise DataError(f"demo: expected a loss that falls, found {first:.4f} at first and {last:.4f} at last")
-    return first, last
 
 
 def _short(path: Path) -> str:

@@ -14,7 +14,7 @@ def demo(
     people: int = 16,
     workers: int | None = None,
 ) -> None:
-    """The whole path on made-up people: raw files, ingest, verify, query, choose, train. Under three minutes.
+    """The whole path on made-up people: raw files, ingest, verify, query, rank, choose, train, adapt. Some minutes.
 
     Six small datasets are written in their official raw layouts, with licence-free stand-in bodies, and go the way that
     real ones go. Run it again on the same folder and it keeps what is finished.
