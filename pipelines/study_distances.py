@@ -99,7 +99,7 @@ def _blocks(
         )
         spaces = dict.fromkeys(cell.space for cell in mine if cell.value is not None)
         blocks = [caption, heat_maps([heat_map(mine, space) for space in spaces])]
-        title = f"{metric.replace('_', ' ')} of sources (rows) and benchmarks (columns), by space"
+        title = f"{metric.replace('_', ' ').capitalize()} of sources (rows) and benchmarks (columns), by space"
         yield from (heading(title, 4), *blocks) if number == 0 else (details(title, blocks),)
     if remarks := [*work.notes(store, summaries, cells, 0), *problems]:
         yield details("What could not be told, and why", [notes(remarks)])

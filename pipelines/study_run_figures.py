@@ -55,7 +55,7 @@ def _mixture(run: TrainingRun) -> Figure:
         (draws, "draws so far"),
         (difference, "counted less requested draws"),
         (distinct, "samples drawn at least once (%)"),
-        (repeats, "most draws of a sample in an epoch"),
+        (repeats, "most draws of a sample"),
     ):
         axis.set_ylabel(label)
         axis.grid(color="#EEEEEE", linewidth=0.6)
@@ -63,7 +63,9 @@ def _mixture(run: TrainingRun) -> Figure:
     distinct.set_ylim(0, 105)
     for axis in (distinct, repeats):
         axis.set_xlabel("draws of the whole run")
-    repeats.set_ylim(0, None)
+    repeats.set_ylim(0, 1.15 * max([run.selection.repeat_cap or 1, *(one.max_repeats for one in run.last.sources)]))
+    far = max(1.0, *(abs(value) for value in difference.get_ylim()))  # a draw more or less is no drift
+    difference.set_ylim(-far, far)
     repeats.yaxis.get_major_locator().set_params(integer=True)
     handles, labels = draws.get_legend_handles_labels()
     title = f"the {len(places)} sources with the most draws of {len(names)}" if len(places) < len(names) else None

@@ -1,4 +1,4 @@
-"""Takes the picture of the report on choosing that the README shows: python tests/study_screenshot.py STUDY.html PNG."""
+"""Takes the picture of the report on choosing for the README: python tests/study_screenshot.py STUDY.html OUT.png."""
 
 from __future__ import annotations
 
