@@ -21,6 +21,7 @@ Results = Mapping[str, Sequence[Run]]
 
 _NUM_DRAWS = 2000
 _TITLES = {variant.key: variant.title for variant in VARIANTS}
+_TRAINED = {variant.key: variant.training for variant in VARIANTS}
 _METRICS = (
     ("pve_body", "PVE body"),
     ("pve_hands", "PVE hands"),
@@ -66,9 +67,10 @@ def report(results: Results) -> str:
             f"### {source.capitalize()} 2D points",
             "PVE of all parts, and share of people whom adaptation made worse:",
             _errors_table(results, source),
-            "How much larger the gain of dual-meta is than each other row's, and how much lower its error after k "
-            "steps (95 % intervals in brackets):",
-            _differences_table(results, source),
+            "Gain of dual-meta minus gain of each other row (95 % intervals in brackets; above 0 is for dual-meta):",
+            _gains_against(results, source),
+            "Error of dual-meta minus error of each other row (below 0 is for dual-meta; 0: before adaptation):",
+            _errors_against(results, source),
             "Error before, and gain after k steps, by part:",
             _parts_table(results, source),
         ]
@@ -95,22 +97,35 @@ def _errors_table(results: Results, source: str) -> str:
     return _table(["", *head, "k", "gain at k", *(f"worse at {k}" for k in STEPS[1:]), "rate at k"], rows)
 
 
-def _differences_table(results: Results, source: str) -> str:
+def _gains_against(results: Results, source: str) -> str:
     ours = results["dual"]
     rows = []
     for key, runs in results.items():
         if key == "dual":
             continue
-        of_gains = [
+        found = [
             interval(gains(ours, source, steps=steps) - gains(runs, source, steps=steps))
             for steps in (None, *STEPS[1:])
         ]
-        _, low, high = of_gains[0]
+        _, low, high = found[0]
         verdict = "larger" if low > 0 else "smaller" if high < 0 else "not told apart"
-        after = interval(_after(runs, source) - _after(ours, source))
-        rows.append([_TITLES[key], verdict, *map(_with_bounds, of_gains), _with_bounds(after)])
-    head = [f"gain at {k}" for k in ("k", *STEPS[1:])]
-    return _table(["against", "dual-meta's gain at k is", *head, "lower error at k"], rows)
+        rows.append([_TITLES[key], verdict, *map(_with_bounds, found)])
+    return _table(["against", "gain at k is", *(f"gain at {k}" for k in ("k", *STEPS[1:]))], rows)
+
+
+def _errors_against(results: Results, source: str) -> str:
+    ours = results["dual"]
+    rows = []
+    for key, runs in results.items():
+        if key == "dual":
+            continue
+        at_steps = errors_of(ours, source) - errors_of(runs, source)
+        at_k = _after(ours, source) - _after(runs, source)
+        found = [interval(values) for values in (at_k, *at_steps.swapaxes(0, 1))]
+        _, low, high = found[0]
+        verdict = "lower" if high < 0 else "higher" if low > 0 else "not told apart"
+        rows.append([_TITLES[key], verdict, *map(_with_bounds, found)])
+    return _table(["against", "error at k is", *(f"error at {k}" for k in ("k", *STEPS))], rows)
 
 
 def _after(runs: Sequence[Run], source: str) -> Floats:
@@ -135,7 +150,7 @@ def _vacuity_table(results: Results) -> str:
     rows = []
     for key, runs in results.items():
         training = [run["training"] for run in runs]
-        is_meta = key not in ("plain", "pseudo", "pseudo_rates")
+        is_meta = _TRAINED[key] != "plain"
         rows.append(
             [
                 _TITLES[key],

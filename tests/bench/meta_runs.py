@@ -62,6 +62,7 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("frozen", "frozen auxiliary", "frozen"),
     Variant("none", "no auxiliary", "none", has_pseudo=False),
     Variant("dual", "dual-meta", "dual"),
+    Variant("dual_2d", "dual-meta, adapted on 2D points alone", "dual", has_pseudo=False),
 )
 
 Run = dict[str, Any]

@@ -111,7 +111,7 @@ def test_errors_are_zero_for_the_truth_and_a_known_shift_is_measured(world: Worl
 
 def test_every_variant_has_its_training() -> None:
     assert {of.training for of in VARIANTS} == set(TRAININGS)
-    assert {of.key for of in VARIANTS if not of.has_pseudo} == {"plain", "none"}
+    assert {of.key for of in VARIANTS if not of.has_pseudo} == {"plain", "none", "dual_2d"}
     assert TRAININGS["batch"].unit == "batch"  # type: ignore[union-attr]
 
 
@@ -153,7 +153,7 @@ def test_interval_holds_the_mean_and_narrows_with_people() -> None:
 @pytest.mark.parametrize(("other", "verdict"), [(10.0, "larger"), (50.0, "smaller")])
 def test_report_says_whose_gain_is_larger(other: float, verdict: str) -> None:
     text = meta_report.report({"plain": _made_up(other), "dual": _made_up(30)})
-    rows = [line for line in text.splitlines() if line.startswith("| plain training") and verdict in line]
+    rows = [line for line in text.splitlines() if line.startswith(f"| plain training | {verdict} |")]
     assert len(rows) == 2  # one for each 2D source
 
 
