@@ -142,6 +142,9 @@ def test_absent_points_stay_absent(tmp_path: Path, run: Path, standin: Any) -> N
     few = replace(one, keypoints=replace(one.keypoints, joints2d_px=np.where(np.arange(144)[:, None] < 3, points, 0)))
     (refused,) = people_of(stored(tmp_path / "few", [few]), made)
     assert (refused.reason, "found 3" in refused.detail) == ("few-points", True)
+    none = replace(one, keypoints=replace(one.keypoints, joints2d_px=0 * points, joints2d_origin="none"))
+    (refused,) = people_of(stored(tmp_path / "none", [none]), made)
+    assert refused.reason == "few-points"
 
 
 def test_what_is_shown_is_what_training_shows(tmp_path: Path, run: Path, standin: Any) -> None:

@@ -94,7 +94,7 @@ def sight_stored(sample: Sample, size: CropSize, boxes: BoxSource = "keypoints")
         stored = instance.boxes.person_xywh_px
         box = stored[:4].astype(np.float64) if stored[4] > 0 and min(stored[2:4]) > 0 else None
     if box is None:
-        is_projected = not is_seen and not points.any()
+        is_projected = not (is_seen or origin == "none" or points.any())
         reason: Reason = "projected-points" if is_projected else "few-points"
         detail = f"expected annotated or detected points, found origin {origin!r}" if is_projected else _few(points)
         return Refused(key=instance.key, picture=picture, person=person, reason=reason, detail=detail)
