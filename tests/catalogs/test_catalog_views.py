@@ -166,6 +166,22 @@ def test_runs_and_selections_are_found(tmp_path: Path) -> None:
         assert query(con, "SELECT count(*) FROM instances").notes == ()
 
 
+def test_a_run_table_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    write_shard(tmp_path, [person("pw3d", "train", i) for i in range(3)])
+    for name, content in (("good", None), ("broken", b"PAR1 and then nothing")):
+        folder = tmp_path / "runs" / name
+        folder.mkdir(parents=True)
+        (folder / "runs.parquet").write_bytes(content or b"")
+    values = {"run_id": "a-0", "dataset": "a", "benchmark": "ehf", "metric": "pve", "error_mm": 80.5}
+    row = values | {"low_mm": None, "high_mm": None, "seed": 0, "architecture": "toy", "draws": 9, "weight_a": 1.0}
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "runs" / "good" / "runs.parquet")
+    with open(tmp_path) as con:
+        found = query(con, "SELECT folder, run_id, error_mm, low_mm, draws FROM run_errors")
+    assert found.rows == ((str(tmp_path / "runs" / "good" / "a-0"), "a-0", 80.5, None, 9),)
+    assert len(found.notes) == 1
+    assert "broken/runs.parquet: not in `run_errors`, because it cannot be read" in found.notes[0]
+
+
 # Names that are wrong
 
 
