@@ -15,6 +15,7 @@ from torch import Tensor
 from harmonize.errors import UsageError
 from train.camera import crop_condition
 from train.data.batch import Batch, Observed
+from train.meta.changes import whole as multiplied_out
 from train.meta.config import DualConfig
 from train.meta.step import DualStep
 
@@ -290,7 +291,8 @@ def test_vacuity_says_how_far_weights_and_bodies_move() -> None:
     moved = body(*after[:3]).joints_m - body(*still[:3]).joints_m
     torch.testing.assert_close(found.movement_mm, moved.detach().norm(dim=-1).mean(1) * 1000)
     _, steps, _ = step._adapt(samples.observed)
-    change = [torch.cat([(steps.weights[n][at] - own[n]).flatten() for n in own]).norm() for at in range(3)]
+    adapted = multiplied_out(steps.weights)
+    change = [torch.cat([(adapted[n][at] - own[n]).flatten() for n in own]).norm() for at in range(3)]
     whole = torch.cat([value.flatten() for value in own.values()]).norm()
     torch.testing.assert_close(found.weight_change, (torch.stack(change) / whole).detach())
     step.rates.log_rate.data -= 30

@@ -122,9 +122,9 @@ def part_sizes_px(place_px: Tensor, is_confident: Tensor, height_px: int) -> Ten
     """
     masks = part_masks(place_px) > 0
     masks = torch.cat([masks.any(dim=0, keepdim=True), masks[BODY + 1 :]])
-    is_in = (masks & is_confident[:, None])[..., None]
-    low = torch.where(is_in, place_px[:, None], torch.inf).amin(dim=2)
-    high = torch.where(is_in, place_px[:, None], -torch.inf).amax(dim=2)
+    is_in, place = (masks & is_confident[:, None])[:, :, None], place_px.mT.contiguous()[:, None]
+    low = torch.where(is_in, place, torch.inf).amin(dim=-1)  # over the axis that is long and dense in memory
+    high = torch.where(is_in, place, -torch.inf).amax(dim=-1)
     half = (high - low).clamp(min=0).amax(dim=-1) / 2
     person = half[:, :1].clamp(min=_LEAST_BODY * height_px)
     rest = torch.maximum(half[:, 1:], _LEAST_PART * person)

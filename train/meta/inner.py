@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from train.meta.changes import Changed, Weights, descend, multiplied, whole
 from train.meta.objectives import Body, points_of
 from train.meta.stack import Stack
 from train.models.prediction import Prediction
@@ -19,7 +20,7 @@ Loss = Callable[[Prediction], Tensor]
 class Steps(NamedTuple):
     """weights: adapted, (B, ...) each or not stacked where shared. losses: (B, steps) detached, before each step."""
 
-    weights: dict[str, Tensor]
+    weights: Weights
     losses: Tensor
 
 
@@ -43,83 +44,61 @@ def inner_steps(
     themselves (and on the rates); second order: everything is differentiable.
     is_shared: one set of weights, from the mean loss of the batch.
     """
-    second_order = second_order and torch.is_grad_enabled()
+    if not (second_order and torch.is_grad_enabled()):
+        return _constant_steps(stack, loss, rates, steps, is_shared)
     weights = stack.own()
-    runner = stack if second_order else stack.constant()
-    descend = _descend if second_order else _ConstantGradient.apply
     losses = []
     for _ in range(steps):
-        with torch.enable_grad():
-            at = {
-                name: value if second_order and value.requires_grad else value.detach().requires_grad_()
-                for name, value in (weights if is_shared else stack.stacked(weights)).items()
-            }
-            found = loss(runner.run(at, is_shared=is_shared))
-            gradients = torch.autograd.grad(
-                found.mean() if is_shared else found.sum(),
-                list(at.values()),
-                create_graph=second_order,
-                allow_unused=True,
-                materialize_grads=True,
-            )
-        losses.append(found.detach())
-        weights = {
-            name: descend(weights[name], gradient, rates[name])
-            for name, gradient in zip(weights, gradients, strict=True)
+        at = {
+            name: value if value.requires_grad else value.detach().requires_grad_()
+            for name, value in (weights if is_shared else stack.stacked(weights)).items()
         }
+        found = loss(stack.run(at, is_shared=is_shared))
+        gradients = _gradients(found, at, is_shared, create_graph=True)
+        losses.append(found.detach())
+        weights = {name: descend(value, gradients[name], rates[name]) for name, value in weights.items()}
     return Steps(weights, torch.stack(losses, dim=1))
 
 
-def _descend(value: Tensor, gradient: Tensor, rate: Tensor) -> Tensor:
-    """value - rate * gradient, of a tensor (...) or of each sample's (B, ...), along gradients (B, ...) or (...)."""
-    axes = _memory_order(gradient)
-    if value.ndim == gradient.ndim:
-        start = value.permute(axes)
-    else:
-        start = value.permute([axis - 1 for axis in axes[1:]]).contiguous()
-    found = torch.addcmul(start, gradient.permute(axes), rate, value=-1)
-    return found.permute([axes.index(axis) for axis in range(len(axes))])
+def _constant_steps(stack: Stack, loss: Loss, rates: Mapping[str, Tensor], steps: int, is_shared: bool) -> Steps:
+    """`inner_steps` in first order: the steps' gradients are added up and stay apart from the network's own tensors."""
+    own = stack.own()
+    runner = stack.constant()
+    sums: dict[str, Tensor] = {}
+    losses = []
+    for _ in range(steps):
+        now = {name: value.detach() for name, value in own.items()}
+        if sums:
+            now = whole({name: Changed(value, sums[name], rates[name].detach()) for name, value in now.items()})
+        at = {name: value.requires_grad_() for name, value in (now if is_shared else stack.stacked(now)).items()}
+        with torch.enable_grad():
+            loss_now = loss(runner.run(at, is_shared=is_shared))
+            gradients = _gradients(loss_now, at, is_shared, create_graph=False)
+        losses.append(loss_now.detach())
+        sums = {name: sums[name] + value if sums else value for name, value in gradients.items()}
+    linear = frozenset[str]() if is_shared else stack.linear_names()
+    changed = {name: Changed(value, sums[name], rates[name]) for name, value in own.items()}
+    return Steps(
+        {name: one if name in linear else multiplied(one) for name, one in changed.items()},
+        torch.stack(losses, dim=1),
+    )
 
 
-def _memory_order(stacked: Tensor) -> list[int]:
-    """The first axis, then the others as they lie in memory. Mapped gradients of matrices lie transposed, and to pass
-    over them in the order of their axes takes ten times as long."""
-    return sorted(range(stacked.ndim), key=lambda axis: (axis > 0, -stacked.stride()[axis]))
-
-
-class _ConstantGradient(torch.autograd.Function):
-    """`_descend` along a gradient that is a constant, with as few passes over stacked tensors as there can be."""
-
-    @staticmethod
-    def forward(ctx: Any, value: Tensor, gradient: Tensor, rate: Tensor) -> Tensor:
-        ctx.save_for_backward(gradient)
-        ctx.is_unstacked = value.ndim < gradient.ndim
-        return _descend(value, gradient, rate)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, above: Tensor) -> tuple[Tensor | None, None, Tensor | None]:
-        (gradient,) = ctx.saved_tensors
-        wants_value, _, wants_rate = ctx.needs_input_grad
-        axes = _memory_order(gradient)
-        ordered = above.permute(axes)
-        to_value: Tensor | None = None
-        to_rate: Tensor | None = None
-        if wants_value and ctx.is_unstacked:
-            to_value = ordered.sum(0).permute([axes.index(axis) - 1 for axis in range(1, len(axes))])
-        elif wants_value:
-            to_value = above
-        if wants_rate:
-            to_rate = torch.dot(ordered.flatten(), gradient.permute(axes).flatten()).neg()
-        return to_value, None, to_rate
+def _gradients(losses: Tensor, at: Mapping[str, Tensor], is_shared: bool, *, create_graph: bool) -> dict[str, Tensor]:
+    total = losses.mean() if is_shared else losses.sum()
+    found = torch.autograd.grad(
+        total, list(at.values()), create_graph=create_graph, allow_unused=True, materialize_grads=True
+    )
+    return dict(zip(at, found, strict=True))
 
 
 @torch.no_grad()
-def vacuity(stack: Stack, weights: Mapping[str, Tensor], body: Body, *, is_shared: bool) -> Vacuity:
+def vacuity(stack: Stack, weights: Weights, body: Body, *, is_shared: bool) -> Vacuity:
     """What became of the network's weights and of its bodies."""
     size = stack.size
     own = stack.own()
-    moved = [(weights[name] - value).expand(size, *value.shape).flatten(1) for name, value in own.items()]
+    adapted = whole(weights)
+    moved = [(adapted[name] - value).expand(size, *value.shape).flatten(1) for name, value in own.items()]
     change = torch.stack([value.square().sum(1) for value in moved]).sum(0)
     norm = torch.stack([value.square().sum() for value in own.values()]).sum()
     before = points_of(body, stack.plain()).joints_m

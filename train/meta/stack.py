@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from train.camera import crop_condition
 from train.data.batch import Observed
+from train.meta.changes import Changed, Weights, whole
+from train.meta.linear import ChangedLinear
 from train.models.prediction import Prediction
 from train.plain_step import full_precision
 from train.steps import Regressor
@@ -95,21 +98,39 @@ class Stack:
         }
         return replace(self, inputs=(self.inputs[0].detach(), self.inputs[1].detach()), constants=others)
 
-    def run(self, weights: Mapping[str, Tensor], *, is_shared: bool) -> Prediction:
+    def linear_names(self) -> frozenset[str]:
+        """Which of `names` are weights of linear layers."""
+        layers = (name for name, layer in self.part.regressor.named_modules() if isinstance(layer, nn.Linear))
+        return frozenset(self.names) & {f"{name}.weight" for name in layers}
+
+    def run(self, weights: Weights, *, is_shared: bool) -> Prediction:
         """Predictions with weights (B, ...) of each sample's own, or with one set of weights for all where shared; in
         full precision also where the network ran in less."""
         # Fused attention has no second derivative and no rule for stacked weights.
         with sdpa_kernel(SDPBackend.MATH):
             if is_shared:
-                return full_precision(self._call(weights, *self.inputs))
-            return full_precision(torch.vmap(self._one)(dict(weights), *self.inputs))
+                return full_precision(self._call(whole(weights), *self.inputs))
+            changed = {name: value for name, value in weights.items() if isinstance(value, Changed)}
+            added = {name: value for name, value in weights.items() if isinstance(value, Tensor)}
+            gradients = {name: one.gradient for name, one in changed.items()}
+            return full_precision(torch.vmap(partial(self._one, changed))(added, gradients, *self.inputs))
 
     def plain(self) -> Prediction:
         """Predictions with the network's own weights."""
         return full_precision(self._call({}, *self.inputs))
 
-    def _one(self, weights: Mapping[str, Tensor], *inputs: Tensor) -> Prediction:
-        found = self._call(weights, *(value[None] for value in inputs))
+    def _one(
+        self,
+        changed: Mapping[str, Changed],
+        added: Mapping[str, Tensor],
+        gradients: Mapping[str, Tensor],
+        *inputs: Tensor,
+    ) -> Prediction:
+        """One sample's prediction: its own tensors, and its own gradients of those that are changed."""
+        ones = {name: one._replace(gradient=gradients[name]) for name, one in changed.items()}
+        with ChangedLinear(ones.values()):
+            weights = {**added, **{name: one.own for name, one in ones.items()}}
+            found = self._call(weights, *(value[None] for value in inputs))
         return Prediction(*(value[0] for value in found))
 
     def _call(self, weights: Mapping[str, Tensor], *inputs: Tensor) -> Prediction:
