@@ -1,4 +1,4 @@
-"""The regret of every proposer where networks are really trained: miniatures, tiny networks. Run by `make bench-select`.
+"""The regret of every proposer where tiny networks are really trained, on miniatures. Run by `make bench-select`.
 
     python tests/bench/bench_select_toy.py             3 seeds
     python tests/bench/bench_select_toy.py --full      20 seeds
@@ -70,6 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     length.add_argument("--full", action="store_true", help=f"{FULL} seeds instead of {REDUCED}")
     length.add_argument("--quick", action="store_true", help=f"{QUICK} seeds")
     length.add_argument("--seeds", type=int, help="number of seeds")
+    parser.add_argument("--no-runs", action="store_true", help="only methods that learn from no runs: a fifth")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
     given = parser.parse_args(arguments)
@@ -80,24 +81,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     world = open_world(store, draws_per_epoch=TINY.steps * TINY.batch_size)
     _shared = Shared(Results(world, cache_dir() / "toy-runs"), look(world))
     seeds = range(num_seeds)
+    methods = [name for name, one in CONTENDERS.items() if one.num_runs is None or not given.no_runs]
     # Forked, so that the world is opened once.
     forks = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(min(given.workers, num_seeds), mp_context=forks) as pool:
-        by_seed = dict(zip(seeds, pool.map(judge_seed, seeds), strict=True))
-        best, best_mm = oracle(_shared.results, seeds)
-        ends = pool.map(judge_mixture, [best.tolist()] * num_seeds, seeds)
-        errors = {name: {seed: by_seed[seed][name] for seed in seeds} for name in CONTENDERS}
-        errors[ORACLE] = dict(zip(seeds, ends, strict=True))
-    num_runs = {name: one.num_runs for name, one in CONTENDERS.items()} | {
-        ORACLE: len(common(world.problem)) * num_seeds
-    }
+    with ProcessPoolExecutor(given.workers, mp_context=forks) as pool:
+        if not given.no_runs:
+            jobs = [(seed, number) for seed in seeds for number in range(len(common(world.problem)))]
+            list(pool.map(make_run, *zip(*jobs, strict=True)))
+        by_seed = dict(zip(seeds, pool.map(judge_seed, [methods] * num_seeds, seeds), strict=True))
+        errors = {name: {seed: by_seed[seed][name] for seed in seeds} for name in methods}
+        num_runs = {name: CONTENDERS[name].num_runs for name in methods}
+        if not given.no_runs:
+            best, best_mm = oracle(_shared.results, seeds)
+            errors[ORACLE] = dict(zip(seeds, pool.map(judge_mixture, [best.tolist()] * num_seeds, seeds), strict=True))
+            num_runs[ORACLE] = len(common(world.problem)) * num_seeds
     found = verdicts(measured_regrets(KIND, errors), num_runs)
     means = {name: float(np.mean(list(of.values()))) for name, of in errors.items()}
     if given.json:
         rows = [asdict(one) | {"beats_uniform": one.beats_uniform, "error_mm": means[one.method]} for one in found]
         print(json.dumps(rows))
         return 0
-    print(table(found, [KIND], {name: one.is_control for name, one in CONTENDERS.items()} | {ORACLE: True}))
+    print(table(found, [KIND], {name: name == ORACLE or CONTENDERS[name].is_control for name in errors}))
     print(gains(found, means))
     counts = ", ".join(f"{name} {len(one.crops.keys)}" for name, one in world.benchmarks.items())
     print(
@@ -111,28 +115,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     if num_seeds < 10:
         print("with so few seeds the intervals are too narrow to rely on: --full")
-    print(f"control: the best of {NUM_RUNS} random runs, what a method that trains as often should beat")
-    print(
-        f"control: {ORACLE}: the mixture of single, half and random ones whose mean over all seeds' runs is lowest "
-        f"({best_mm:.1f} mm), trained afresh"
-    )
+    if not given.no_runs:
+        print(f"control: the best of {NUM_RUNS} random runs, what a method that trains as often should beat")
+        print(
+            f"control: {ORACLE}: of single sources, halves and random mixtures the one whose mean over all seeds' runs "
+            f"is lowest ({best_mm:.1f} mm), trained afresh"
+        )
     print("\n" + "\n".join(f"{name}: {text}" for name, text in WHAT.items()) + "\n")
     print("\n".join(summary(found)))
     return 0
 
 
-def judge_seed(seed: int) -> dict[str, float]:
-    """The mean primary error in mm of each method's proposal, trained from this seed; and the runs of every mixture
-    that all seeds have in common."""
+def judge_seed(methods: Sequence[str], seed: int) -> dict[str, float]:
+    """The mean primary error in mm of each method's proposal, trained from this seed."""
     assert _shared is not None
     case = Case.of(_shared.results, _shared.looks, seed)
-    for shares in common(case.problem):
-        case.laboratory.measured(shares)
     errors = {}
-    for name, contender in CONTENDERS.items():
-        errors[name] = _shared.results.measured(contender.propose(case), seed).mean_mm
+    for name in methods:
+        errors[name] = _shared.results.measured(CONTENDERS[name].propose(case), seed).mean_mm
         print(f"seed {seed}: {name}: {errors[name]:.1f} mm", file=sys.stderr, flush=True)
     return errors
+
+
+def make_run(seed: int, number: int) -> None:
+    """One run of the laboratory of a seed, unless it was made."""
+    assert _shared is not None
+    laboratory = Laboratory(_shared.results, seed)
+    laboratory.measured(common(laboratory.problem)[number])
+    print(f"seed {seed}: run {number}", file=sys.stderr, flush=True)
 
 
 def judge_mixture(shares: Sequence[float], seed: int) -> float:

@@ -91,10 +91,11 @@ TINY = TrainConfig(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreConfig:
-    """Which miniatures, and about how many people each."""
+    """Which miniatures, about how many people each, and which attribute families are computed (None: all)."""
 
     datasets: tuple[str, ...] = DATASETS
     num_people: int = 120
+    families: tuple[str, ...] | None = None
 
 
 def build_store(config: StoreConfig, num_workers: int = 1) -> Path:
@@ -119,7 +120,7 @@ def build_store(config: StoreConfig, num_workers: int = 1) -> Path:
             for split in splits_of(name)
         ]
         ingest(jobs, runner="inline" if num_workers == 1 else "local", num_workers=num_workers)
-        described = describe_store(Request(store=folder / "store", num_workers=num_workers))
+        described = describe_store(Request(store=folder / "store", names=config.families, num_workers=num_workers))
         if described.failures:
             raise DescribeFailedError(described.failures)
 

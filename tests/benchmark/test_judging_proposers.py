@@ -7,12 +7,23 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmark.judge import CONTENDERS, NOT_JUDGED, Contender, Score, interval, judge_world, summary, verdicts
+from benchmark.judge import (
+    CONTENDERS,
+    NOT_JUDGED,
+    Contender,
+    Score,
+    interval,
+    judge_world,
+    measured_regrets,
+    summary,
+    verdicts,
+)
 from benchmark.proposers import PROPOSERS
 from benchmark.worlds import KINDS, make
 from benchmark.worlds.responses import WORTH, effective_draws
 from benchmark.worlds.world import Laboratory, World
 from catalogs.selection import Selection
+from harmonize.errors import UsageError
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -148,3 +159,24 @@ def test_intervals_shrink_with_seeds_and_hold_the_mean() -> None:
         for m, v in (("uniform", 1.0), ("natural", 1.0 + (-1) ** i * 0.1))
     ]
     assert not any(one.beats_uniform or one.loses_to_uniform for one in verdicts(tie))
+
+
+def test_measured_regrets_are_paired_by_seed_and_the_best_has_none() -> None:
+    errors = {"uniform": {0: 10.0, 1: 14.0}, "good": {1: 11.0, 0: 8.0}, "mixed": {0: 7.0, 1: 13.0}}
+    found = {(one.method, one.seed): one.regret_mm for one in measured_regrets("here", errors)}
+    assert found == {
+        **{("uniform", 0): 2.0, ("uniform", 1): 3.0, ("good", 0): 0.0, ("good", 1): 0.0},
+        **{("mixed", 0): -1.0, ("mixed", 1): 2.0},
+    }
+    by_name = {one.method: one for one in verdicts(measured_regrets("here", errors), dict.fromkeys(errors, 7))}
+    assert by_name["uniform"].gain_mm == 0
+    assert by_name["good"].gain_mm == 2.5
+    assert by_name["good"].beats_uniform
+    assert (by_name["good"].gain_low_mm, by_name["good"].gain_high_mm) == (2.0, 3.0)
+    assert by_name["good"].num_runs == 7
+
+
+@pytest.mark.parametrize("errors", [{}, {"uniform": {}}, {"uniform": {0: 1.0, 1: 2.0}, "good": {0: 1.0}}])
+def test_regrets_of_other_seeds_are_refused(errors: dict[str, dict[int, float]]) -> None:
+    with pytest.raises(UsageError, match="same seeds"):
+        measured_regrets("here", errors)

@@ -153,6 +153,16 @@ def test_a_long_pause_gives_one_frame() -> None:
     assert selection.members[0].reason.startswith("11 of 60 frames moved 0.1 m or more")
 
 
+def test_a_source_without_joints_is_left_out_of_motion_frames() -> None:
+    rows = np.arange(30.0)[:, None] * np.ones(6)
+    still = Samples(keys=tuple(f"aa-{i:05d}" for i in range(30)), values=rows, sequences=("s0",) * 30)
+    unknown = Samples(keys=(), values=np.zeros((0, 6)))
+    problem = problem_of({"aa": np.zeros((30, 2)), "bb": np.zeros((5, 2))}, draws=30)
+    selection = PROPOSERS["motion_frames"](problem, samples={"aa/train": still, "bb/train": unknown})
+    assert [member.name for member in selection.members] == ["aa/train"]
+    assert "bb/train left out: no frame with 3D joints" in selection.reasons
+
+
 def test_copies_are_dropped_also_across_sources() -> None:
     rng = np.random.default_rng(5)
     first, second = rng.normal(size=(80, 8)), rng.normal(size=(60, 8))
