@@ -13,7 +13,7 @@ OUT    ?= demo
 TESTS  ?= tests
 JOBS   ?= 2
 # Benches with a target of their own: they take long, or need the network once.
-ALONE  := $(patsubst %,tests/bench/bench_%.py,loader meta select train)
+ALONE  := $(patsubst %,tests/bench/bench_%.py,loader meta select select_toy train)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -34,7 +34,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install -qq -c constraints.txt -e '.[all,dev]'
 	@touch $@
 
-demo: $(STAMP) ## The whole path on made-up people, in under three minutes; results in OUT (default: demo)
+demo: $(STAMP) ## The whole path on made-up people, in some minutes; results in OUT (default: demo)
 	$(BIN)/ehps demo --out $(OUT)
 
 test: $(STAMP) ## Run the tests in JOBS processes (default 2; TESTS=path for some of them)
@@ -60,8 +60,9 @@ bench: $(STAMP) ## Measure the hot paths; prints one table each
 bench-full: $(STAMP) ## Measure the catalog over 4.5 million people: 40 minutes, 20 GB of disk
 	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/bench_catalog.py --full
 
-bench-select: $(STAMP) ## Judge the proposers in simulated worlds, 20 seeds each: regret against uniform and the best
+bench-select: $(STAMP) ## Judge the proposers in simulated worlds and by tiny trainings, 20 seeds: regret; an hour, resumable
 	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/bench_select.py --full
+	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/bench_select_toy.py --full
 
 bench-loader: $(STAMP) ## The loader against webdataset, litdata and mosaicml-streaming, each in its own environment
 	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/bench_loader.py
