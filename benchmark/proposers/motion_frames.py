@@ -33,7 +33,9 @@ def motion_frames(
     if not (min_move_m >= 0 and buffer >= 1):
         raise UsageError(f"motion_frames: min_move_m {min_move_m} (0 or more) or buffer {buffer} (1 or more) is wrong")
     rows = allowed(problem, samples, "motion_frames", is_in_time=True)
-    chosen, why, residuals = {}, {}, {}
+    chosen: dict[str, list[str]] = {}
+    why: dict[str, str] = {}
+    residuals: dict[str, Scalar] = {}
     for name, one in rows.items():
         if not one.keys:
             chosen[name], why[name], residuals[f"kept/{name}"] = [], "no frame with 3D joints", 0.0
@@ -49,9 +51,8 @@ def motion_frames(
         chosen[name] = keep
         why[name] = f"{len(keep)} of {len(one.keys)} frames moved {min_move_m:g} m or more"
         residuals[f"kept/{name}"] = len(keep) / len(one.keys)
-    found: dict[str, Scalar] = dict(residuals)
     parameters: dict[str, Scalar] = {"min_move_m": min_move_m, "buffer": buffer}
-    return problem.select_samples(chosen, method="motion_frames", why=why, parameters=parameters, residuals=found)
+    return problem.select_samples(chosen, method="motion_frames", why=why, parameters=parameters, residuals=residuals)
 
 
 def moved(joints: Floats, min_move: float, buffer: int) -> list[int]:
