@@ -11,6 +11,7 @@ function; that alone is the second limit. All decoding is libjpeg-turbo's with e
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -20,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from importlib.metadata import distributions, version
 from pathlib import Path
@@ -55,7 +57,7 @@ SAME = (*NEEDED, "torchvision")
 """Of these the peers get the versions that are installed here."""
 PICTURE_PX = (640, 640)
 NUM_PICTURES, BATCH_SIZE = 512, 64
-SECONDS, ROUNDS = 2.0, 5
+SECONDS, ROUNDS = 1.0, 8
 SIZE = CropSize()
 
 
@@ -175,10 +177,10 @@ def first_pass_rate(store: Path, data: Data, threads: int) -> Measured:
 
 @dataclass(frozen=True)
 class Measured:
-    """rate: samples a second by the clock. cpu_ms: processor time of a sample, None where it is spent elsewhere."""
+    """rate: samples a second by the clock. cpu_ms: processor time of a sample, which a busy machine changes less."""
 
     rate: float
-    cpu_ms: float | None = None
+    cpu_ms: float
 
 
 def measure(turn: Callable[[], int], seconds: float = SECONDS) -> Measured:
@@ -196,9 +198,13 @@ def environment(name: str) -> Path | str:
     digest = hashlib.sha256(" ".join([sys.version, name, *pins]).encode()).hexdigest()[:8]
     folder = Path(platformdirs.user_cache_dir("ehps")) / "bench-loader" / f"{name}-{digest}"
     python = folder / "bin" / "python"
-    if not (folder / "complete").exists():
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another run may be making it
+        if (folder / "complete").exists():
+            return python
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        folder.mkdir()
         (folder / "same.txt").write_text("\n".join(pins))
         packages = [name, "numpy", *(package for package in NEEDED if package in here)]
         for command in (
@@ -212,23 +218,55 @@ def environment(name: str) -> Path | str:
     return python
 
 
-def peer_rate(name: str, python: Path, folder: Path, workers: int) -> Measured | str:
-    """Samples per second of a peer with `workers` processes, or what went wrong."""
-    with tempfile.TemporaryDirectory(dir=folder) as own:
-        (Path(own) / "pictures.npz").hardlink_to(folder / "pictures.npz")
-        command = [str(python), str(HERE / "loader_peer.py"), name, own, str(workers), str(BATCH_SIZE), str(SECONDS)]
-        done = subprocess.run(
-            command,
-            capture_output=True,
+class Peer:
+    """A peer with `workers` processes, which waits until it is asked to measure. A context manager."""
+
+    def __init__(self, name: str, python: Path, folder: Path, workers: int) -> None:
+        self.own = tempfile.TemporaryDirectory(dir=folder)
+        (Path(self.own.name) / "pictures.npz").hardlink_to(folder / "pictures.npz")
+        self.errors = (Path(self.own.name) / "errors.txt").open("w+")
+        self.process = subprocess.Popen(
+            [str(python), str(HERE / "loader_peer.py"), name, self.own.name, str(workers), str(BATCH_SIZE)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
             text=True,
-            check=False,
-            timeout=300,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
-    lines = [line for line in done.stdout.splitlines() if line.startswith("rate ")]
-    if done.returncode or not lines:
-        return (done.stderr.strip() or "no figure").splitlines()[-1][:80]
-    return Measured(float(lines[-1].split()[1]))
+
+    def __enter__(self) -> Peer:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.process.kill()
+        self.process.communicate()
+        self.errors.close()
+        self.own.cleanup()
+
+    def wait_until_ready(self) -> str:
+        """What went wrong, "" if nothing."""
+        return "" if self._answer("ready") is not None else self._problem()
+
+    def rate(self) -> Measured | str:
+        """A measurement, or what went wrong."""
+        assert self.process.stdin is not None
+        try:
+            print(SECONDS, file=self.process.stdin, flush=True)
+        except BrokenPipeError:
+            return self._problem()
+        numbers = self._answer("rate")
+        return self._problem() if numbers is None else Measured(*map(float, numbers))
+
+    def _answer(self, word: str) -> list[str] | None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:  # libraries print, too
+            if line.split()[:1] == [word]:
+                return line.split()[1:]
+        return None
+
+    def _problem(self) -> str:
+        self.errors.seek(0)
+        return (self.errors.read().strip() or "it ended without a word").splitlines()[-1][:80]
 
 
 def main() -> None:
@@ -246,16 +284,26 @@ def main() -> None:
             f"batches of {BATCH_SIZE}; {os.cpu_count()} processors"
         )
         for workers in sorted({1, os.cpu_count() or 1}):
-            _table(folder, data, pythons, workers)
+            with ExitStack() as stack:
+                _table(folder, data, pythons, workers, stack)
 
 
 LIMIT = "decoding alone, whole pictures"
 
 
-def _table(folder: Path, data: Data, pythons: dict[str, Path | str], workers: int) -> None:
-    found: dict[str, list[Measured]] = {}
-    problems = {name: python for name, python in pythons.items() if isinstance(python, str)}
+def _table(folder: Path, data: Data, pythons: dict[str, Path | str], workers: int, stack: ExitStack) -> None:
+    problems, peers = {}, {}
+    for name, python in pythons.items():
+        if isinstance(python, str):
+            problems[name] = python
+            continue
+        peer = stack.enter_context(Peer(name, python, folder, workers))
+        if problem := peer.wait_until_ready():
+            problems[name] = problem
+        else:
+            peers[name] = peer
     store, loads = folder / "store", []
+    found: dict[str, list[Measured]] = {}
     for _ in range(ROUNDS):  # in turn, so that a busy machine slows all
         loads.append(os.getloadavg()[0])
         measured: dict[str, Measured | str] = {
@@ -264,10 +312,8 @@ def _table(folder: Path, data: Data, pythons: dict[str, Path | str], workers: in
             "this loader": loader_rate(store, data, workers, NONE),
             "this loader, first pass with hashes": first_pass_rate(store, data, workers),
             "this loader, SMPLer-X augmentation": loader_rate(store, data, workers, SMPLER_X),
+            **{name: peer.rate() for name, peer in peers.items() if name not in problems},
         }
-        for name, python in pythons.items():
-            if isinstance(python, Path) and name not in problems:
-                measured[name] = peer_rate(name, python, folder, workers)
         for name, one in measured.items():
             if isinstance(one, str):
                 problems[name] = one
@@ -278,11 +324,15 @@ def _table(folder: Path, data: Data, pythons: dict[str, Path | str], workers: in
         f"\n{workers} worker(s): threads here, processes in the peers; best of {ROUNDS} rounds in turn, which others "
         f"on the machine slow least (load {min(loads):.1f} to {max(loads):.1f})"
     )
-    print(f"  {'':36s} samples/s   of the limit   median   processor time")
+    least_ms = min(one.cpu_ms for one in found[LIMIT])
+    print(f"  {'':36s} samples/s   of the limit   median   processor time   of the limit")
     for name, ones in found.items():
-        rates, cpu = [one.rate for one in ones], [one.cpu_ms for one in ones if one.cpu_ms is not None]
-        spent = f"{min(cpu):8.2f} ms" if cpu else ""
-        print(f"  {name:36s} {max(rates):9.0f} {max(rates) / limit:14.2f} {np.median(rates):8.0f} {spent}", flush=True)
+        rates, cpu_ms = [one.rate for one in ones], min(one.cpu_ms for one in ones)
+        print(
+            f"  {name:36s} {max(rates):9.0f} {max(rates) / limit:14.2f} {np.median(rates):8.0f} {cpu_ms:11.2f} ms "
+            f"{least_ms / cpu_ms:14.2f}",
+            flush=True,
+        )
     for name, problem in problems.items():
         print(f"  {name:36s} missing: {problem}")
 
