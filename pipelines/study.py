@@ -72,7 +72,7 @@ def study(store: Path, given: Given, *, body_models: str | None, num_workers: in
         distances(store, body_models, num_workers),
         proposals(found, store),
         realised(runs, found, store),
-        evaluation(evaluated, store, body_models, num_workers),
+        evaluation(evaluated, found, store, body_models, num_workers),
     ]
     sections = [replace(one, is_standin=one.is_standin or bool(is_standin)) for one in sections]
     return sections, f"{store}: {num:,} samples of {datasets} datasets in {splits} splits."

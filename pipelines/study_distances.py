@@ -153,7 +153,7 @@ def nearest_rows(cells: Sequence[Cell], lacking: Sequence[Uncovered]) -> list[di
                 "space": short(space),
                 "instances": max(cell.num_target for cell in here),
                 f"nearest by {NEAREST_BY}": ", ".join(_named(cell) for cell in near[:3]),
-                "covers most": f"{most[0].source}: {100 * (most[0].value or 0):.0f} %" if most else "",
+                "covers most": f"{most[0].source}: {most[0].value:.0%}" if most and most[0].value else "",
                 "covered by none": num_lacking[target, space] if most else None,
             }
         )

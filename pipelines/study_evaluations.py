@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,13 @@ from pipelines.study_page import (
     gallery,
     heading,
     interval_text,
+    mark,
     missing,
     notes,
     paragraph,
     table,
 )
+from pipelines.study_proposals import Proposal
 
 ANCHOR, TITLE = "evaluation", "5. Evaluation"
 NUM_WORST = 12
@@ -36,9 +38,10 @@ NUM_DRAWN = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluated:
-    """A folder of `ehps evaluate -o`."""
+    """A folder of `ehps evaluate -o`. model: the network that was measured, None for a file of predictions."""
 
     name: str
+    model: Mapping[str, Any] | None
     benchmarks: dict[str, Evaluation]
 
 
@@ -57,8 +60,9 @@ def load_evaluated(folder: Path) -> Evaluated:
             f"{folder}: expected {work.SUMMARY}, found none", fix="ehps evaluate STORE ... --benchmark NAME -o FOLDER"
         )
     try:
-        found = {}
-        for name, document in json.loads(path.read_bytes())["benchmarks"].items():
+        found, whole = {}, json.loads(path.read_bytes())
+        model = None if whole.get("model") is None else dict(whole["model"])
+        for name, document in whole["benchmarks"].items():
             figures = tuple(Figure(**one) for one in document["figures"])
             summary = Summary(**{**document, "figures": figures, "notes": tuple(document["notes"])})
             errors = pq.read_table(folder / f"{summary.benchmark}.parquet")
@@ -69,11 +73,13 @@ def load_evaluated(folder: Path) -> Evaluated:
         raise DataError(
             f"{path}: expected what `ehps evaluate` writes, found {error!r}", fix="evaluate again", path=path
         ) from error
-    return Evaluated(name=str(folder), benchmarks=found)
+    return Evaluated(name=str(folder), model=model, benchmarks=found)
 
 
-def evaluation(found: Sequence[Evaluated], store: Path, body_models: str | None, num_workers: int) -> Section:
-    """What each folder measured, and where it is wrong.
+def evaluation(
+    found: Sequence[Evaluated], asked: Sequence[Proposal], store: Path, body_models: str | None, num_workers: int
+) -> Section:
+    """What each folder measured, of which network, and where it is wrong. asked: the proposals on the page.
 
     Raises:
         StoreError, MissingBodyModelError: see `pipelines.atlas.draw`.
@@ -93,7 +99,7 @@ def evaluation(found: Sequence[Evaluated], store: Path, body_models: str | None,
             chart(primary_figure(named), "Primary errors of the evaluations", "The primary errors side by side.")
         )
     for one in found:
-        blocks += _blocks(one, store, body_models, num_workers)
+        blocks += [heading(one.name), *_model(one, asked), *_blocks(one, store, body_models, num_workers)]
     return Section(
         anchor=ANCHOR,
         title=TITLE,
@@ -116,8 +122,21 @@ def _headline(one: Evaluated, *, with_name: bool) -> str:
     return f"{one.name + ': ' if with_name else ''}{', '.join(texts)} mm"
 
 
+def _model(one: Evaluated, asked: Sequence[Proposal]) -> Iterator[Html]:
+    if one.model is None:
+        return
+    digest = str(one.model.get("selection"))
+    who = f"The network of {one.model.get('run')} after {one.model.get('step')} updates"
+    same = next((each for each in asked if each.selection.content_hash == digest), None)
+    if same is not None:
+        yield mark(f"{who}, trained on the proposal {same.name}.", is_good=True)
+    elif asked:
+        yield mark(f"{who}, trained on another selection than those shown: {digest}.", is_good=False)
+    else:
+        yield paragraph(f"{who}, trained on the selection {digest}.")
+
+
 def _blocks(one: Evaluated, store: Path, body_models: str | None, num_workers: int) -> Iterator[Html]:
-    yield heading(one.name)
     yield table(work.rows(one.benchmarks))
     yield notes([note for note in work.notes(one.benchmarks) if note != STANDIN_NOTE])
     if line := work.mpe_line(one.benchmarks):

@@ -19,8 +19,8 @@ from typing import Any, Literal, NewType
 Html = NewType("Html", str)
 """Text that may stand in the page as it is: made by the functions of this module only."""
 
-_NUMBER = re.compile(r"[-–+]?[\d.,]*\d( ?%)?\*?( (±|\[).*)?")
-"""Also of text that is a number with its interval, or in per cent."""
+_NUMBER = re.compile(r"[-–+]?[\d.,]*\d( ?%)?\*?( (±|#|\[).*)?")
+"""Also of text that is a number with its interval or place, or in per cent."""
 
 NUM_SHADES = 10
 """Of a heat map: the classes h0 to h9 of the style sheet."""

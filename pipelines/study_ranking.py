@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,11 +13,11 @@ from benchmark.rankings.runs import Run, RunErrors, load_runs, mean_half_widths,
 from benchmark.rankings.scores import SCORES, Ranking, rank_by
 from benchmark.rankings.tables import compare_rows, run_table
 from harmonize.errors import UsageError
+from pipelines.proxying import RECORD, read_record
 from pipelines.study_figures import ranking_figure
 from pipelines.study_page import Html, Section, chart, details, heading, interval_text, missing, notes, paragraph, table
 
 ANCHOR, TITLE = "ranking", "1. Ranking"
-RECORDS = "*/proxy.json"
 
 
 def ranking(proxies: Path | None, store: Path) -> Section:
@@ -65,7 +64,7 @@ def _blocks(errors: RunErrors, runs: Sequence[Run]) -> Iterator[Html]:
     found = run_table(errors, in_domain=(False, True))
     yield table(
         _scores(errors),
-        f"{errors.architecture}, {errors.draws:,} draws each: scores and places (#), in-domain cells out and in",
+        f"{errors.architecture}, {errors.draws:,} draws each: scores and their places (#), in-domain cells out and in",
     )
     caption = (
         "Left: the mean error of each dataset over the benchmarks without in-domain cells (filled, with its interval "
@@ -95,9 +94,8 @@ def _scores(errors: RunErrors) -> list[dict[str, Any]]:
         for (score, is_in), one in rankings.items():
             known = dict(zip(one.datasets, one.scores, strict=True))
             width = widths[is_in].get(name) if score == "mean" else None
-            label = f"{_NAMES[score]}, {'in' if is_in else 'out'}"
-            row[label] = _plus_minus(known.get(name), width)
-            row[f"# by {label}"] = _place(one, name)
+            text = _plus_minus(known.get(name), width)
+            row[f"{_NAMES[score]}, {'in' if is_in else 'out'}"] = text and f"{text} #{one.ranks[name]:g}"
         rows.append(row)
     return rows
 
@@ -166,11 +164,8 @@ def _plus_minus(value: float | None, width: float | None) -> str | None:
     return f"{value:.3g}" if width is None or math.isnan(width) else f"{value:.3g} ± {width:.2g}"
 
 
-def _place(of: Ranking, name: str) -> float | int | None:
-    place = of.ranks.get(name)
-    return int(place) if place is not None and place == int(place) else place
-
-
 def _is_standin(proxies: Path) -> bool:
     """Whether any training says that it was made with the stand-in; a bare run table says nothing."""
-    return any(json.loads(path.read_bytes()).get("is_standin", False) for path in sorted(proxies.glob(RECORDS)))
+    return any(
+        (read_record(path.parent) or {}).get("is_standin", False) for path in sorted(proxies.glob(f"*/{RECORD}"))
+    )

@@ -62,7 +62,8 @@ def write_world(folder: Path) -> Path:
     found = evaluate.evaluate_file(
         store, path, ["ehf"], every=None, num_draws=200, seed=0, device="cpu", body_models=None
     )
-    evaluate.write(found, folder / "results")
+    model = {"run": "run", "step": 10, "selection": selection.content_hash, "is_standin": True}
+    evaluate.write(found, folder / "results", model)
     return store
 
 

@@ -64,8 +64,8 @@ def test_ranking(whole: Page) -> None:
     # AGORA is in-domain for itself: (96 + 61) / 2 with the cell, 96 without; of two seeds the mean is 1 mm more.
     assert rows["agora"]["mean mm, in"].startswith("78.5 ±")
     assert rows["agora"]["mean mm, out"].startswith("96 ±")
-    assert [rows[name]["# by mean mm, in"] for name in rows] == ["2", "1", "3", "4"]
-    assert [rows[name]["# by mean mm, out"] for name in rows] == ["1", "2", "3", "4"]
+    assert [rows[name]["mean mm, in"].rpartition("#")[2] for name in rows] == ["2", "1", "3", "4"]
+    assert [rows[name]["mean mm, out"].rpartition("#")[2] for name in rows] == ["1", "2", "3", "4"]
     cells = {row["dataset"]: row for row in part.table("ehf", "agora")}
     assert cells["agora"]["agora"].endswith("*")
     assert not cells["agora"]["ehf"].endswith("*")
@@ -79,7 +79,7 @@ def test_one_seed_has_no_interval(world: Path, tmp_path: Path) -> None:
     proxies = write_proxies(tmp_path / "one", seeds=[0])
     report(world / "store", choosing=tmp_path / "s.html", proxies=proxies)
     part = Page((tmp_path / "s.html").read_text()).parts["ranking"]
-    assert part.table("dataset", "seeds")[0]["mean mm, out"] == "85"
+    assert part.table("dataset", "seeds")[0]["mean mm, out"] == "85 #1"
     assert "the noise between trainings is unknown" in part.text
 
 
@@ -123,8 +123,10 @@ def test_realised_mixture(whole: Page, world: Path) -> None:
 
 
 def test_a_run_on_another_selection_is_marked(world: Path, tmp_path: Path) -> None:
-    report(world / "store", choosing=tmp_path / "s.html", selection=[world / "other.json"], run=[world / "run"])
+    asked, results = [world / "other.json"], [world / "results"]
+    report(world / "store", choosing=tmp_path / "s.html", selection=asked, run=[world / "run"], evaluation=results)
     page = Page((tmp_path / "s.html").read_text())
+    assert [kind for kind, _ in page.parts["evaluation"].marks] == ["mark"]
     bad = [text for kind, text in page.parts["mixture"].marks if kind == "mark"]
     assert len(bad) == 1
     assert "another selection than those shown" in bad[0]
@@ -152,6 +154,8 @@ def test_evaluation_says_where_it_fails(whole: Page, world: Path) -> None:
     part = whole.parts["evaluation"]
     summary = json.loads((world / "results" / "summary.json").read_text())["benchmarks"]["ehf"]
     (primary,) = [one for one in summary["figures"] if one["metric"] == summary["primary"]]
+    assert [kind for kind, _ in part.marks] == ["mark good"]
+    assert "The network of run after 10 updates, trained on the proposal" in part.marks[0][1]
     first = part.table("benchmark", "instances", "drawn")[0]
     assert first["all"].startswith(f"{primary['mean_mm']:.2f}* [{primary['low_mm']:.1f}, {primary['high_mm']:.1f}]")
     assert first["instances"] == str(NUM_EHF)
