@@ -52,8 +52,7 @@ from train.data.loader import Loader  # noqa: E402
 from train.data.schedule import State  # noqa: E402
 
 PEERS = ("webdataset", "litdata", "mosaicml-streaming")
-NEEDED = ("torch", "simplejpeg", "turbojpeg", "opencv-python-headless")
-SAME = (*NEEDED, "torchvision")
+SAME = ("simplejpeg", "turbojpeg", "opencv-python-headless")
 """Of these the peers get the versions that are installed here."""
 PICTURE_PX = (640, 640)
 NUM_PICTURES, BATCH_SIZE = 512, 64
@@ -206,7 +205,7 @@ def environment(name: str) -> Path | str:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         (folder / "same.txt").write_text("\n".join(pins))
-        packages = [name, "numpy", *(package for package in NEEDED if package in here)]
+        packages = [name, "numpy", "torch", *(package for package in SAME if package in here)]
         for command in (
             [sys.executable, "-m", "venv", str(folder)],
             [str(python), "-m", "pip", "install", "-q", "-c", str(folder / "same.txt"), *packages],
