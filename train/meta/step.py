@@ -139,9 +139,7 @@ class DualStep(nn.Module):
             losses = {"outer": self.outer(prediction, points, batch.truth, batch.observed)}
             if pseudo is not None and self.config.learns_from_truth:
                 losses["auxiliary"] = self.outer(*pseudo, batch.truth, batch.observed)
-            with torch.no_grad():
-                after = self.inner(prediction, points, batch.observed, pseudo)
-        return {**losses, "inner_before": steps.losses[:, 0], "inner_after": after}
+        return {**losses, "inner": steps.losses[:, 0]}
 
     def _weighted(self, losses: dict[str, Tensor]) -> Tensor:
         if "auxiliary" not in losses:
