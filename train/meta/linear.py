@@ -34,10 +34,15 @@ class ChangedLinear(TorchFunctionMode):
             one = self.changed.get(id(weight))
             if one is not None:
                 return functional.linear(x, weight, *bias) - one.rate * functional.linear(x, one.gradient)
-        if any(id(value) in self.changed for value in args):
-            args = tuple(_multiplied(self.changed[id(value)]) if id(value) in self.changed else value for value in args)
-        return func(*args, **(kwargs or {}))
+        return func(*self._multiplied(args), **self._multiplied(kwargs or {}))
 
-
-def _multiplied(one: Changed) -> Tensor:
-    return one.own - one.rate * one.gradient
+    def _multiplied(self, value: Any) -> Any:
+        """The same with changed weights in the places of own ones, also in lists such as that of `torch.cat`."""
+        if isinstance(value, Tensor):
+            one = self.changed.get(id(value))
+            return value if one is None else one.own - one.rate * one.gradient
+        if type(value) in (tuple, list):
+            return type(value)(self._multiplied(item) for item in value)
+        if type(value) is dict:
+            return {name: self._multiplied(item) for name, item in value.items()}
+        return value
