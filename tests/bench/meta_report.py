@@ -67,10 +67,10 @@ def report(results: Results) -> str:
             f"### {source.capitalize()} 2D points",
             "PVE of all parts, and share of people whom adaptation made worse:",
             _errors_table(results, source),
-            "Gain of dual-meta minus gain of each other row (95 % intervals in brackets; above 0 is for dual-meta):",
-            _gains_against(results, source),
-            "Error of dual-meta minus error of each other row (below 0 is for dual-meta; 0: before adaptation):",
-            _errors_against(results, source),
+            "Dual-meta minus each other row (95 % intervals): a larger gain and a smaller error are for it.",
+            _against(results, source, "dual"),
+            "The same for dual-meta networks that are adapted on 2D points alone:",
+            _against(results, source, "dual_2d"),
             "Error before, and gain after k steps, by part:",
             _parts_table(results, source),
         ]
@@ -97,35 +97,29 @@ def _errors_table(results: Results, source: str) -> str:
     return _table(["", *head, "k", "gain at k", *(f"worse at {k}" for k in STEPS[1:]), "rate at k"], rows)
 
 
-def _gains_against(results: Results, source: str) -> str:
-    ours = results["dual"]
-    rows = []
+def _against(results: Results, source: str, ours: str) -> str:
+    """What `ours` gains more, and how much higher its error is, than each other row: at k and at each budget."""
+    rows: list[list[str]] = []
     for key, runs in results.items():
-        if key == "dual":
+        if key == ours:
             continue
-        found = [
-            interval(gains(ours, source, steps=steps) - gains(runs, source, steps=steps))
+        mine = results[ours]
+        gained = [
+            interval(gains(mine, source, steps=steps) - gains(runs, source, steps=steps))
             for steps in (None, *STEPS[1:])
         ]
-        _, low, high = found[0]
-        verdict = "larger" if low > 0 else "smaller" if high < 0 else "not told apart"
-        rows.append([_TITLES[key], verdict, *map(_with_bounds, found)])
-    return _table(["against", "gain at k is", *(f"gain at {k}" for k in ("k", *STEPS[1:]))], rows)
+        at_steps = errors_of(mine, source) - errors_of(runs, source)
+        higher = [interval(of) for of in (_after(mine, source) - _after(runs, source), *at_steps.swapaxes(0, 1))]
+        rows += [
+            [_TITLES[key], "gain", _verdict(gained[0]), _with_bounds(gained[0]), "", *map(_with_bounds, gained[1:])],
+            ["", "error", _verdict(higher[0]), *map(_with_bounds, higher)],
+        ]
+    return _table(["against", "", "at k", "difference at k", *(f"at {k}" for k in STEPS)], rows)
 
 
-def _errors_against(results: Results, source: str) -> str:
-    ours = results["dual"]
-    rows = []
-    for key, runs in results.items():
-        if key == "dual":
-            continue
-        at_steps = errors_of(ours, source) - errors_of(runs, source)
-        at_k = _after(ours, source) - _after(runs, source)
-        found = [interval(values) for values in (at_k, *at_steps.swapaxes(0, 1))]
-        _, low, high = found[0]
-        verdict = "lower" if high < 0 else "higher" if low > 0 else "not told apart"
-        rows.append([_TITLES[key], verdict, *map(_with_bounds, found)])
-    return _table(["against", "error at k is", *(f"error at {k}" for k in ("k", *STEPS))], rows)
+def _verdict(of: tuple[float, float, float]) -> str:
+    _, low, high = of
+    return "larger" if low > 0 else "smaller" if high < 0 else "not told apart"
 
 
 def _after(runs: Sequence[Run], source: str) -> Floats:

@@ -59,10 +59,12 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("pseudo", "plain, pseudo labels", "plain"),
     Variant("pseudo_rates", "plain, pseudo labels, rates of dual-meta", "plain", rates_of="dual"),
     Variant("batch", "batch-shared inner step", "batch"),
+    Variant("batch_2d", "batch-shared, adapted on 2D alone", "batch", has_pseudo=False),
     Variant("frozen", "frozen auxiliary", "frozen"),
+    Variant("frozen_2d", "frozen, adapted on 2D alone", "frozen", has_pseudo=False),
     Variant("none", "no auxiliary", "none", has_pseudo=False),
     Variant("dual", "dual-meta", "dual"),
-    Variant("dual_2d", "dual-meta, adapted on 2D points alone", "dual", has_pseudo=False),
+    Variant("dual_2d", "dual-meta, adapted on 2D alone", "dual", has_pseudo=False),
 )
 
 Run = dict[str, Any]

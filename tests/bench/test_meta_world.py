@@ -111,7 +111,7 @@ def test_errors_are_zero_for_the_truth_and_a_known_shift_is_measured(world: Worl
 
 def test_every_variant_has_its_training() -> None:
     assert {of.training for of in VARIANTS} == set(TRAININGS)
-    assert {of.key for of in VARIANTS if not of.has_pseudo} == {"plain", "none", "dual_2d"}
+    assert {of.key for of in VARIANTS if not of.has_pseudo} == {"plain", "none", "batch_2d", "frozen_2d", "dual_2d"}
     assert TRAININGS["batch"].unit == "batch"  # type: ignore[union-attr]
 
 
@@ -150,11 +150,14 @@ def test_interval_holds_the_mean_and_narrows_with_people() -> None:
     assert many[2] > 4.5
 
 
-@pytest.mark.parametrize(("other", "verdict"), [(10.0, "larger"), (50.0, "smaller")])
-def test_report_says_whose_gain_is_larger(other: float, verdict: str) -> None:
-    text = meta_report.report({"plain": _made_up(other), "dual": _made_up(30)})
-    rows = [line for line in text.splitlines() if line.startswith(f"| plain training | {verdict} |")]
-    assert len(rows) == 2  # one for each 2D source
+@pytest.mark.parametrize(("other", "gain", "error"), [(10.0, "larger", "smaller"), (50.0, "smaller", "larger")])
+def test_report_says_whose_gain_and_error_is_larger(other: float, gain: str, error: str) -> None:
+    ours = _made_up(30)
+    text = meta_report.report({"plain": _made_up(other), "dual": ours, "dual_2d": ours})
+    lines = text.splitlines()
+    at = [number for number, line in enumerate(lines) if line.startswith(f"| plain training | gain | {gain} |")]
+    assert len(at) == 4  # for both ways to adapt, and each 2D source
+    assert all(lines[number + 1].startswith(f"|  | error | {error} |") for number in at)
 
 
 def test_page_keeps_what_is_outside_of_the_marks() -> None:
