@@ -3,7 +3,6 @@ on the test split."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -55,7 +54,7 @@ def measured(
 ) -> dict[str, Any]:
     """Of each 2D source: for each number of steps (a budget) the way to move that is best on validation, and the test
     errors (samples,) of each metric with it; the budget that is best on validation; all validation errors; movement by
-    the first step of the first budget; seconds a sample and step."""
+    the first step of the first budget."""
     found: dict[str, Any] = {}
     for source, detector in DETECTORS.items():
         batch = observed(validation, detector)
@@ -69,13 +68,10 @@ def measured(
 
         batch = observed(test, detector)
         true = true_points(body, batch.truth)
-        began, taken = time.perf_counter(), 0
         paths: dict[Choice, Adapted] = {}
         for budget, choice in reversed(list(zip(STEPS, chosen, strict=True))):
             if choice not in paths:
                 paths[choice] = _adapted(regressor, auxiliary, rates, body, batch, choice, max(budget, 1))
-                taken += max(budget, 1)
-        seconds = time.perf_counter() - began
         at_steps: list[Errors] = [
             errors(body, paths[choice].path[k], true) for k, choice in zip(STEPS, chosen, strict=True)
         ]
@@ -85,7 +81,6 @@ def measured(
             "validation": {f"{of.optimiser} {of.factor:g}": values for of, values in tried.items()},
             "errors": {name: [_listed(of[name]) for of in at_steps] for name in at_steps[0]},
             "movement_mm": float(_movement_mm(body, paths[chosen[1]]).mean()),
-            "seconds": seconds / len(test) / taken,
         }
     return found
 

@@ -151,8 +151,6 @@ def _vacuity_table(results: Results) -> str:
                 *(f"{mean([run[source]['movement_mm'] for run in runs]):.1f}" for source in DETECTORS),
                 f"{mean([of['cosine'] for of in training]):.2f}" if is_meta else "1",
                 f"{100 * mean([of['weight_change'] for of in training]):.2f} %" if is_meta else "",
-                f"{mean([of['seconds'] for of in training]):.0f}",
-                f"{1000 * mean([run[source]['seconds'] for run in runs for source in DETECTORS]):.1f}",
             ]
         )
     head = [f"first step moves, {source} 2D (mm)" for source in DETECTORS]

@@ -88,7 +88,7 @@ class Runs:
         return self._world
 
     def result(self, variant: Variant, seed: int) -> Run:
-        """What `meta_adaptation.measured` found, with the training's seconds, cosine and change of weights."""
+        """What `meta_adaptation.measured` found, with the training's cosine and change of weights."""
         path = self.folder / f"{variant.key}-{seed}.json"
         if not path.is_file():
             of = self._trained(variant.training, seed)
@@ -135,7 +135,6 @@ class Runs:
             main,
             None if saved["auxiliary"] is None else auxiliary,
             rates,
-            saved["seconds"],
             saved["cosine"],
             saved["weight_change"],
         )
@@ -153,7 +152,7 @@ def all_results(config: BenchConfig, say: Callable[[str], None] = print) -> dict
 
 
 def _facts(of: Trained) -> dict[str, float]:
-    return {"seconds": of.seconds, "cosine": of.cosine, "weight_change": of.weight_change}
+    return {"cosine": of.cosine, "weight_change": of.weight_change}
 
 
 def _digest(config: BenchConfig) -> str:

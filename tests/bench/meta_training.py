@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -63,13 +62,12 @@ TRAININGS: Mapping[str, DualConfig | None] = {
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """regressor, auxiliary (None where the training had none), rates (None where it learnt none), seconds of its steps,
-    and what the inner step did to the last batches: cosine of outer and plain gradient, relative change of weights."""
+    """regressor, auxiliary (None where the training had none), rates (None where it learnt none), and what the
+    inner steps do at the end: cosine of outer and plain gradient, relative change of the adapted weights."""
 
     regressor: TokensModel
     auxiliary: TokensModel | None
     rates: Rates | None
-    seconds: float
     cosine: float
     weight_change: float
 
@@ -119,11 +117,10 @@ def trained(
     """A variant, from copies of the two starting networks."""
     main, auxiliary = copy.deepcopy(main), copy.deepcopy(auxiliary)
     dual = TRAININGS[name]
-    began = time.perf_counter()
     if dual is None:
         for of, at in ((main, seed), (auxiliary, seed + 1000)):
             _fit(PlainStep(of, body, UNIFIED), [{"params": list(of.parameters())}], config, split, at)
-        return Trained(main, auxiliary, None, time.perf_counter() - began, 1.0, 0.0)
+        return Trained(main, auxiliary, None, 1.0, 0.0)
     step = DualStep(
         main,
         None if dual.auxiliary == "none" else auxiliary,
@@ -135,13 +132,11 @@ def trained(
     networks = [of for of in step.trainable_parameters() if of is not step.rates.log_rate]
     groups: list[dict[str, object]] = [{"params": networks}, {"params": [step.rates.log_rate], "lr": config.rates_rate}]
     _fit(step, groups, config, split, seed)
-    seconds = time.perf_counter() - began
     batch = shown(split, torch.arange(64), seed, config.steps)
     return Trained(
         main,
         None if dual.auxiliary == "none" else auxiliary,
         step.rates,
-        seconds,
         _cosine(step, PlainStep(main, body, UNIFIED), batch),
         float(step.vacuity(batch.observed).weight_change.mean()),
     )

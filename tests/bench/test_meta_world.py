@@ -125,10 +125,9 @@ def _made_up(gain_mm: float, seeds: int = 3, people: int = 40) -> list[dict[str,
             "chosen": ["sgd 1"] * len(STEPS),
             "steps": 7,
             "movement_mm": 3.0,
-            "seconds": 0.001,
             "errors": {name: [of.tolist() for of in at_steps] for name in ("pve_all", *dict(meta_report._METRICS))},
         }
-        training = {"seconds": 1.0, "cosine": 0.5, "weight_change": 0.01}
+        training = {"cosine": 0.5, "weight_change": 0.01}
         runs.append({"training": training, "true": one, "jittered": one})
     return runs
 
