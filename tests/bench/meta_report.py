@@ -20,8 +20,9 @@ Floats = npt.NDArray[np.float64]
 Results = Mapping[str, Sequence[Run]]
 
 _NUM_DRAWS = 2000
-_TITLES = {variant.key: variant.title for variant in VARIANTS}
-_TRAINED = {variant.key: variant.training for variant in VARIANTS}
+_VARIANTS = {variant.key: variant for variant in VARIANTS}
+_TITLES = {key: variant.title for key, variant in _VARIANTS.items()}
+_COLOURS = {"plain": "tab:gray", "batch": "tab:orange", "frozen": "tab:green", "none": "tab:red", "dual": "tab:blue"}
 _METRICS = (
     ("pve_body", "PVE body"),
     ("pve_hands", "PVE hands"),
@@ -144,7 +145,7 @@ def _vacuity_table(results: Results) -> str:
     rows = []
     for key, runs in results.items():
         training = [run["training"] for run in runs]
-        is_meta = _TRAINED[key] != "plain"
+        is_meta = _VARIANTS[key].training != "plain"
         rows.append(
             [
                 _TITLES[key],
@@ -161,7 +162,7 @@ def _vacuity_table(results: Results) -> str:
 
 
 def figure(results: Results, path: Path) -> None:
-    """Error against number of steps, one panel a 2D source, to a picture file."""
+    """Error against number of steps, one panel a 2D source, to a picture file. Dashed: 2D points alone."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -171,8 +172,17 @@ def figure(results: Results, path: Path) -> None:
     for axis, source in zip(axes, DETECTORS, strict=True):
         for key, runs in results.items():
             means = errors_of(runs, source).mean((0, 2))
-            is_ours = key == "dual"
-            axis.plot(STEPS, means, marker="o", markersize=3, linewidth=2.5 if is_ours else 1.2, label=_TITLES[key])
+            variant = _VARIANTS[key]
+            axis.plot(
+                STEPS,
+                means,
+                marker="o",
+                markersize=3,
+                color=_COLOURS[variant.training],
+                linestyle="-" if variant.has_pseudo and not variant.rates_of else ":" if variant.rates_of else "--",
+                linewidth=2.5 if key == "dual" else 1.2,
+                label=variant.title,
+            )
         axis.set(title=f"{source} 2D points", xlabel="steps", xticks=STEPS)
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("PVE, all parts (mm)")

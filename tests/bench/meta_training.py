@@ -132,7 +132,7 @@ def trained(
     networks = [of for of in step.trainable_parameters() if of is not step.rates.log_rate]
     groups: list[dict[str, object]] = [{"params": networks}, {"params": [step.rates.log_rate], "lr": config.rates_rate}]
     _fit(step, groups, config, split, seed)
-    batch = shown(split, torch.arange(64), seed, config.steps)
+    batch = shown(split, torch.arange(min(64, len(split))), seed, config.steps)
     return Trained(
         main,
         None if dual.auxiliary == "none" else auxiliary,
