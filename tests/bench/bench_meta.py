@@ -36,8 +36,8 @@ def main() -> None:
     arguments.add_argument("--quick", action="store_true", help="one seed, tables on the screen only")
     is_quick = arguments.parse_args().quick
     torch.set_num_threads(1)
-    results = all_results(BenchConfig(seeds=(0,)) if is_quick else BenchConfig())
-    measured = report(results)
+    results, qualities = all_results(BenchConfig(seeds=(0,)) if is_quick else BenchConfig())
+    measured = report(results, qualities)
     print(measured)
     if not is_quick:
         figure(results, PAGE.with_suffix(".png"))

@@ -17,10 +17,12 @@ from typing import Any
 import meta_adaptation
 import meta_errors
 import meta_people
+import meta_pseudo
 import meta_training
 import meta_world
 import torch
 from meta_adaptation import measured
+from meta_pseudo import examined
 from meta_training import Trained, TrainingConfig, network, start, trained
 from meta_world import World, WorldConfig, build
 
@@ -99,6 +101,15 @@ class Runs:
         loaded: Run = json.loads(path.read_bytes())
         return loaded
 
+    def quality(self, seed: int) -> Run:
+        """What `meta_pseudo.examined` found of the dual-meta networks."""
+        path = self.folder / f"pseudo-quality-{seed}.json"
+        if not path.is_file():
+            found = examined(self._trained("dual", seed), self.body, self.world.test)
+            _replace(path, json.dumps(found).encode())
+        loaded: Run = json.loads(path.read_bytes())
+        return loaded
+
     def _start(self, seed: int) -> TokensModel:
         """The starting network of a seed. The auxiliary network of a run is that of the next seed."""
         path = self.folder / f"start-{seed}.pt"
@@ -140,15 +151,15 @@ class Runs:
         )
 
 
-def all_results(config: BenchConfig, say: Callable[[str], None] = print) -> dict[str, list[Run]]:
-    """Of each variant the results of every seed, in the order of `BenchConfig.seeds`."""
+def all_results(config: BenchConfig, say: Callable[[str], None] = print) -> tuple[dict[str, list[Run]], list[Run]]:
+    """Of each variant the results of every seed, in the order of `BenchConfig.seeds`; and `Runs.quality` of each."""
     runs = Runs(config)
     found: dict[str, list[Run]] = {variant.key: [] for variant in VARIANTS}
     for seed in config.seeds:
         for variant in VARIANTS:
             found[variant.key].append(runs.result(variant, seed))
             say(f"seed {seed}: {variant.title}: done")
-    return found
+    return found, [runs.quality(seed) for seed in config.seeds]
 
 
 def _facts(of: Trained) -> dict[str, float]:
@@ -161,7 +172,7 @@ def _digest(config: BenchConfig) -> str:
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
     for module in (
         __file__,
-        *(of.__file__ for of in (meta_people, meta_world, meta_errors, meta_training, meta_adaptation)),
+        *(of.__file__ for of in (meta_people, meta_world, meta_errors, meta_training, meta_adaptation, meta_pseudo)),
     ):
         digest.update(Path(str(module)).read_bytes())
     root = Path(next(iter(train.__path__)))

@@ -13,6 +13,7 @@ import pytest
 import torch
 from meta_adaptation import STEPS, observed
 from meta_errors import errors, true_points
+from meta_pseudo import SHARES, between
 from meta_runs import VARIANTS
 from meta_training import TRAININGS
 from meta_world import World, WorldConfig, build
@@ -109,6 +110,20 @@ def test_errors_are_zero_for_the_truth_and_a_known_shift_is_measured(world: Worl
     assert flat["mpjpe_body"].max() < 0.1
 
 
+def test_bodies_between_truth_and_another_are_as_wrong_as_said(world: World, body: Body) -> None:
+    batch = world.test.batch(torch.arange(12))
+    truth = batch.truth
+    camera = weak_from_pelvis(truth.pelvis_m, batch.observed.to_crop, (64, 64))
+    other = Prediction(
+        truth.rotmat[:, :1].expand(-1, 53, -1, -1).mT.contiguous(), truth.betas + 1, truth.expression, camera
+    )
+    true = true_points(body, truth)
+    found = [errors(body, between(truth, batch, other, share, 64), true)["pve_all"] for share in SHARES]
+    assert found[0].max() < 0.1
+    torch.testing.assert_close(found[-1], errors(body, other, true)["pve_all"], atol=0.1, rtol=0)
+    assert float(found[1].mean()) < float(found[2].mean())
+
+
 def test_every_variant_has_its_training() -> None:
     assert {of.training for of in VARIANTS} == set(TRAININGS)
     assert {of.key for of in VARIANTS if not of.has_pseudo} == {"plain", "none", "batch_2d", "frozen_2d", "dual_2d"}
@@ -152,7 +167,14 @@ def test_interval_holds_the_mean_and_narrows_with_people() -> None:
 @pytest.mark.parametrize(("other", "gain", "error"), [(10.0, "larger", "smaller"), (50.0, "smaller", "larger")])
 def test_report_says_whose_gain_and_error_is_larger(other: float, gain: str, error: str) -> None:
     ours = _made_up(30)
-    text = meta_report.report({"plain": _made_up(other), "dual": ours, "dual_2d": ours})
+    quality = {
+        "auxiliary_mm": {"pve_all": 180.0},
+        "gates": {"body": 0.5},
+        "cosines": [[0.1, 0.9]] * len(STEPS),
+        "alone": [0.0] * len(STEPS),
+        "shares": [[0.0] * (1 + len(STEPS))] * len(SHARES),
+    }
+    text = meta_report.report({"plain": _made_up(other), "dual": ours, "dual_2d": ours}, [quality])
     lines = text.splitlines()
     at = [number for number, line in enumerate(lines) if line.startswith(f"| plain training | gain | {gain} |")]
     assert len(at) == 4  # for both ways to adapt, and each 2D source
