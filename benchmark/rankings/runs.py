@@ -238,7 +238,9 @@ def _half_widths(samples: Sequence[np.typing.NDArray[np.float64]]) -> np.typing.
     columns = samples[0].shape[1]
     squares, freedom = np.zeros(columns), np.zeros(columns)
     for sample in samples:
-        is_whole = ~np.isnan(sample).any(axis=0) & (len(sample) > 1)
+        if len(sample) < 2:
+            continue
+        is_whole = ~np.isnan(sample).any(axis=0)
         deviations = sample[:, is_whole] - sample[:, is_whole].mean(axis=0)
         squares[is_whole] += (deviations**2).sum(axis=0)
         freedom[is_whole] += len(sample) - 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import itertools
 import math
 import re
@@ -401,3 +402,18 @@ def test_a_saved_ranking_reads_back(tmp_path: Path) -> None:
     assert saved_ranking(tmp_path / "a.csv", "rank_h4w").ranks == published_ranking("h4w").ranks
     with pytest.raises(UsageError, match="rank_x"):
         saved_ranking(tmp_path / "a.csv", "rank_x")
+
+
+def test_a_dataset_with_in_domain_cells_alone_has_no_interval_without_them(tmp_path: Path) -> None:
+    rows = [
+        {"run_id": f"{name}-0", "dataset": name, "benchmark": "pw3d", "metric": "mpjpe", "error_mm": 100.0}
+        | {"low_mm": None, "high_mm": None, "seed": 0, "architecture": "toy", "draws": 10}
+        for name in ("mscoco", "pw3d")
+    ]
+    path = tmp_path / "runs.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    errors = run_errors(load_runs(path), "toy")
+    assert [mean_half_widths(errors, with_in_domain=is_in) for is_in in (False, True)] == [{}, {}]

@@ -79,7 +79,7 @@ def test_every_parameter_is_explained(name: str) -> None:
         ("view nowhere key -o x.png", ["nowhere", "is not a folder"]),
         ("propose nowhere --method temperature --budget 9 -o x", ["--tau", "fix: add --tau 2"]),
         ("propose nowhere --method uniform --budget 9 -o x --tau 2", ["--tau", "uniform has no temperature"]),
-        ("train . --selection nowhere.json -o run", ["nowhere.json", "ehps propose"]),
+        ("train toy --store . --selection nowhere.json -o run", ["nowhere.json", "ehps propose"]),
         ("datasets pw4d", ["'pw4d'", "known: agora, arctic, bedlam"]),
         ("inges", ['Did you mean "ingest"?']),
     ],

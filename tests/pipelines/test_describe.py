@@ -199,9 +199,12 @@ def test_the_list_defines_every_column(capsys: pytest.CaptureFixture[str]) -> No
 
 
 RUN = """
+import signal
 from pipelines import cli
 from pipelines.commands.describe import describe
 if __name__ == "__main__":
+    # A shell ignores Ctrl-C for what it starts in the background, and its children would too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if "describe" not in cli.app:
         cli.app.command(describe)
     cli.main()
