@@ -70,7 +70,7 @@ bench-loader: $(STAMP) ## The loader against webdataset, litdata and mosaicml-st
 bench-train: $(STAMP) ## Rates and memory of plain, meta and adaptation steps, as ratios
 	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/bench_train.py
 
-bench-meta: $(STAMP) ## What test-time optimisation gains, by kind of training: six kinds, three seeds, each resumable
+bench-meta: $(STAMP) ## What test-time optimisation gains, by kind of training: three seeds, an hour, resumable
 	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/bench_meta.py
 
 constraints: $(STAMP) ## Write constraints.txt again from what is installed in .venv
