@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,14 @@ def to_svg(draw: Callable[[], Figure]) -> bytes:
         figure = draw()
         file = io.BytesIO()
         figure.savefig(file, format="svg", metadata={"Date": None})
-    return file.getvalue()
+    return _with_counted_clips(file.getvalue())
+
+
+def _with_counted_clips(svg: bytes) -> bytes:
+    """matplotlib 3.11 names clip paths by hashes of where they lie in memory; their numbers in the file stay the same."""
+    for number, name in enumerate(dict.fromkeys(re.findall(rb'<clipPath id="(\w+)"', svg))):
+        svg = svg.replace(name, b"clip%d" % number)
+    return svg
 
 
 @contextmanager
