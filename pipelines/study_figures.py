@@ -35,7 +35,7 @@ def to_svg(draw: Callable[[], Figure]) -> bytes:
 
 
 def _with_counted_clips(svg: bytes) -> bytes:
-    """matplotlib 3.11 names clip paths by hashes of where they lie in memory; their numbers in the file stay the same."""
+    """matplotlib 3.11 names clip paths by where they lie in memory; their numbers in the file are always the same."""
     for number, name in enumerate(dict.fromkeys(re.findall(rb'<clipPath id="(\w+)"', svg))):
         svg = svg.replace(name, b"clip%d" % number)
     return svg
