@@ -22,7 +22,6 @@ from pipelines.proxy_trainings import held_protocols, single_datasets
 from pipelines.proxying import EVALUATION, make_jobs
 from pipelines.study import Given, write_study
 from pipelines.training import config_of, run_training
-from train.adapting import AdaptSettings
 from train.building import load_networks
 
 DRAWS_PER_EPOCH = 96
@@ -98,7 +97,6 @@ def adapt(store: Path, run: Path, out: Path, pictures: Path) -> Adaptation | Non
         benchmark_keys(store, ADAPTED),
         out,
         models=models_for(networks, None),
-        settings=AdaptSettings(),
         boxes="stored",  # everybody of the benchmark, those without points unchanged
         benchmark=ADAPTED,
         overlays=pictures,

@@ -20,15 +20,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.proxies import Proxy
-from harmonize.bodies.models import BodyModels
 from harmonize.errors import UsageError
 from harmonize.shards.read import open_store
 from pipelines.proxy_table import rows_of
-from pipelines.workers import InterruptedRunError
 
 if TYPE_CHECKING:
     from train.config import TrainConfig
-    from train.run_log import Interval
 
 RECORD = "proxy.json"
 EVALUATION = "evaluation"
@@ -130,6 +127,7 @@ def run_proxy(job: ProxyJob, on_step: Callable[[int], None]) -> None:
         return
     from pipelines.evaluate import write
     from pipelines.evaluate_checkpoint import evaluate_networks, identity
+    from pipelines.training import train_run
     from train.building import load_networks
     from train.run_folder import RUN
 
@@ -137,7 +135,16 @@ def run_proxy(job: ProxyJob, on_step: Callable[[int], None]) -> None:
     if (job.folder / RUN).is_file():
         on_step(job.num_steps)
     else:
-        _train(job, on_step)
+        train_run(
+            job.store,
+            job.proxy.selection,
+            job.folder,
+            job.config,
+            body_models=job.body_models,
+            device=job.device,
+            resume=True,
+            on_step=on_step,
+        )
     networks = load_networks(job.folder, "last")
     found = evaluate_networks(
         job.store, networks, tuple(job.benchmarks), device=job.device, body_models=job.body_models, is_shown=False
@@ -151,35 +158,6 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     """What is known of a training of this folder; `rows` is None while it is not complete."""
     path = folder / RECORD
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
-
-
-def _train(job: ProxyJob, on_step: Callable[[int], None]) -> None:
-    from train.checkpoints import checkpoints_of
-    from train.distributed import Process
-    from train.loop import train
-
-    done = 0
-
-    def count(interval: Interval) -> None:
-        nonlocal done
-        on_step(interval.step - done)
-        done = interval.step
-
-    result = train(
-        job.store,
-        job.proxy.selection,
-        job.folder,
-        job.config,
-        None if job.body_models is None else BodyModels.open(job.body_models),
-        process=Process(device=job.device),
-        is_resumed=bool(checkpoints_of(job.folder)),
-        on_interval=count,
-    )
-    if not result.is_finished:
-        raise InterruptedRunError(
-            f"{job.folder}: stopped after update {result.step} of {result.num_steps}, with a checkpoint",
-            fix="run the same command again",
-        )
 
 
 def _write_record(job: ProxyJob, content: Mapping[str, Any]) -> None:

@@ -156,7 +156,10 @@ def train_run(
             on_validate=validate,
         )
     if not result.is_finished:
-        raise InterruptedRunError(f"{out}: stopped after update {result.step} of {result.num_steps}, with a checkpoint")
+        raise InterruptedRunError(
+            f"{out}: stopped after update {result.step} of {result.num_steps}, with a checkpoint",
+            fix="run the same command again",
+        )
 
 
 def interval_text(interval: Interval) -> str:
