@@ -155,5 +155,8 @@ def write_shard(
     for suffix, data in contents_of.items():
         (folder / f"{name}{suffix}").write_bytes(data)
     if with_manifest:
-        (folder / f"{name}{MANIFEST}").write_bytes(manifest.to_bytes())
+        # A shard exists from the moment its manifest does, so that one appears whole, as the shard writer's do.
+        whole = folder / f".{name}{MANIFEST}.whole"
+        whole.write_bytes(manifest.to_bytes())
+        whole.replace(folder / f"{name}{MANIFEST}")
     return name
