@@ -19,6 +19,7 @@ from benchmark.fitted import Space
 from benchmark.summary import Summary
 from harmonize.errors import DataError, RawFileError, StoreError, UsageError
 from harmonize.raw.npz import load_npz
+from harmonize.whole import whole_file
 
 FORMAT_VERSION = 1
 Arrays = dict[str, npt.NDArray[Any]]
@@ -92,16 +93,12 @@ def save(summaries: Summaries, path: Path) -> None:
             arrays[f"{number}/sample_keys"] = np.frombuffer(keys.encode(), np.uint8)
     text = json.dumps(about, sort_keys=True, allow_nan=False)
     arrays["about"] = np.frombuffer(text.encode(), np.uint8)
-    scratch = path.with_name(f".tmp-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with scratch.open("wb") as file:
+        with whole_file(path) as scratch, scratch.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
-        scratch.replace(path)
     except OSError as error:
         raise StoreError(f"{path}: cannot write ({error.strerror or error})", fix="choose another file") from error
-    finally:
-        scratch.unlink(missing_ok=True)
 
 
 def load(path: Path) -> Summaries:

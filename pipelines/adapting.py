@@ -16,9 +16,9 @@ from benchmark.protocols import protocol
 from benchmark.truths import choose
 from catalogs import store as catalog
 from harmonize.bodies import BodyModels
-from harmonize.bodies.models import STANDIN
 from harmonize.errors import DataError, UsageError
 from harmonize.shards.read import open_store
+from harmonize.whole import whole_file, write_whole
 from pipelines.adapted_pictures import draw_people
 from pipelines.evaluate_checkpoint import prediction_batch
 from pipelines.progress import Meter
@@ -81,7 +81,7 @@ class Adaptation:
 
 def models_for(networks: Networks, spec: str | None) -> BodyModels:
     """Body models of the kind that networks were trained with, by default; else those that `spec` names."""
-    return BodyModels.open(STANDIN if networks.is_standin and spec is None else spec)
+    return BodyModels.open_like(networks.is_standin, spec)
 
 
 def adapt_store(
@@ -326,15 +326,12 @@ def _write_people(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     columns = {name: [row[name] for row in rows] for name in kinds}
     for name in texts:  # foreign text may hold halves of characters, which no file takes
         columns[name] = [value.encode("utf-8", "backslashreplace").decode() for value in columns[name]]
-    partial = path.with_name(f"{path.name}.tmp")
-    pq.write_table(pa.table(columns, schema=pa.schema(list(kinds.items()))), partial)
-    partial.replace(path)
+    with whole_file(path) as partial:
+        pq.write_table(pa.table(columns, schema=pa.schema(list(kinds.items()))), partial)
 
 
 def _write_summary(summary: Adaptation, out: Path) -> None:
-    partial = out / f"{SUMMARY}.tmp"
-    partial.write_text(json.dumps(asdict(summary), indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    partial.replace(out / SUMMARY)
+    write_whole(out / SUMMARY, (json.dumps(asdict(summary), indent=2, sort_keys=True) + "\n").encode())
 
 
 def _measured(

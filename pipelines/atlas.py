@@ -10,11 +10,11 @@ from catalogs import store as catalog
 from catalogs.atlas.data import Atlas, gather
 from catalogs.atlas.page import page
 from catalogs.atlas.pictures import chosen, small, to_webp
-from catalogs.attributes import files
 from catalogs.attributes.map_files import map_facts, maps_in
 from harmonize.bodies import BodyModels
 from harmonize.errors import StoreError, UsageError
 from harmonize.shards.read import open_store
+from harmonize.whole import write_whole
 from pipelines.pictures import models_of, stored_picture, with_mesh
 from pipelines.progress import Meter
 from pipelines.workers import Workers
@@ -54,7 +54,7 @@ def write_atlas(
     drawn = draw(store, [atlas.keys[point][2] for point in points], body_models, num_workers)
     pictures = {point: drawn[atlas.keys[point][2]] for point in points if atlas.keys[point][2] in drawn}
     try:
-        files.put(out, page(atlas, store=str(store), pictures=pictures).encode())
+        write_whole(out, page(atlas, store=str(store), pictures=pictures).encode())
     except OSError as error:
         raise StoreError(f"{out}: cannot write ({error.strerror})", fix="free space, or change -o") from error
     return atlas

@@ -19,7 +19,6 @@ from benchmark.predictions import Predictions, check_keys, open_predictions
 from benchmark.protocols import MPE_BENCHMARKS, MeanPrimaryError, mean_primary_error, protocol
 from benchmark.truths import Chosen, choose
 from harmonize.bodies import BodyModels
-from harmonize.bodies.models import STANDIN
 from harmonize.errors import UsageError
 from harmonize.shards.read import open_store
 from pipelines.progress import Meter
@@ -87,7 +86,7 @@ def models_for(store: Path, chosen: Mapping[str, Chosen], spec: str | None) -> B
             f"{store}: expected benchmarks made with the same body models, found the stand-in and real ones",
             fix="evaluate them one by one",
         )
-    return BodyModels.open(STANDIN if kinds == {True} and spec is None else spec)
+    return BodyModels.open_like(kinds == {True}, spec)
 
 
 def evaluate_people_file(

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.proxies import Proxy
 from harmonize.errors import UsageError
 from harmonize.shards.read import open_store
+from harmonize.whole import write_whole
 from pipelines.proxy_table import rows_of
 
 if TYPE_CHECKING:
@@ -162,9 +163,7 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 
 def _write_record(job: ProxyJob, content: Mapping[str, Any]) -> None:
     job.folder.mkdir(parents=True, exist_ok=True)
-    partial = job.folder / f".{RECORD}.tmp"
-    partial.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    partial.replace(job.folder / RECORD)
+    write_whole(job.folder / RECORD, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
 
 
 def _check_alike(out: Path, jobs: Sequence[ProxyJob]) -> None:

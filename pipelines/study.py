@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from catalogs import store as catalog
-from catalogs.attributes import files
 from catalogs.runs import RUNS, SELECTIONS
 from harmonize.errors import StoreError, UsageError
+from harmonize.whole import write_whole
 from pipelines.proxying import EVALUATION
 from pipelines.study_distances import distances
 from pipelines.study_evaluations import evaluation, load_evaluated
@@ -53,7 +53,7 @@ def write_study(store: Path, out: Path, given: Given, *, body_models: str | None
         raise UsageError(f"{out}: expected a file in an existing folder", fix="change --choosing")
     sections, subtitle = study(store, given.filled(store), body_models=body_models, num_workers=num_workers)
     try:
-        files.put(out, page(f"Choosing data: {store.name}", subtitle, sections).encode())
+        write_whole(out, page(f"Choosing data: {store.name}", subtitle, sections).encode())
     except OSError as error:
         raise StoreError(f"{out}: cannot write ({error.strerror})", fix="free space, or change --choosing") from error
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harmonize.bodies import BodyModels
-from harmonize.bodies.models import STANDIN
 from harmonize.errors import DataError
 from pipelines.evaluate import choose_all
 from pipelines.evaluate_checkpoint import evaluate_regressor
@@ -31,7 +30,7 @@ def validator(
     """
     chosen = choose_all(store, config.benchmarks)
     is_standin = all(one.is_standin for one in chosen.values())
-    bodies = models or BodyModels.open(STANDIN if is_standin else None)
+    bodies = models or BodyModels.open_like(is_standin)
 
     def validate(regressor: Regressor, step: int) -> Mapping[str, float]:
         from train.checkpoints import SCORE

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from catalogs.selection import Selection
-from harmonize.bodies.models import STANDIN, BodyModels
+from harmonize.bodies.models import BodyModels
 from harmonize.bodies.threads import one_thread
 from harmonize.errors import DataError, EhpsError, UsageError
 from train import checkpoints
@@ -86,7 +86,7 @@ def train(
         is_streamed=config.streamed,
     )
     is_standin = loader.members.is_standin
-    models = models or BodyModels.open(STANDIN if is_standin else None)
+    models = models or BodyModels.open_like(is_standin)
     if models.is_standin != is_standin:
         made, given = ("the stand-in", "licensed models") if is_standin else ("licensed models", "the stand-in")
         raise UsageError(

@@ -19,6 +19,7 @@ from harmonize.bodies.threads import one_thread
 from harmonize.errors import UsageError
 from harmonize.geometry.rotations import rotmat_to_aa
 from harmonize.shards.read import Store, open_store
+from harmonize.whole import whole_file
 from train.camera import pelvis_from_weak
 from train.config import Precision
 from train.data.batch import Batch, Observed
@@ -124,23 +125,25 @@ def write_predictions(path: Path, batches: Iterator[Predicted]) -> int:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    partial, num, writer = path.with_name(f"{path.name}.tmp"), 0, None
-    try:
-        for batch in batches:
-            arrays: dict[str, Any] = {"key": pa.array(batch.keys, pa.string())}
-            for name, value in batch.columns.items():
-                flat = value.reshape(len(value), -1)
-                arrays[name] = pa.FixedSizeListArray.from_arrays(pa.array(flat.ravel()), flat.shape[1])
-            table = pa.table(arrays)
-            writer = writer or pq.ParquetWriter(partial, table.schema)
-            writer.write_table(table)
-            num += len(batch.keys)
-    finally:
-        if writer is not None:
-            writer.close()
-    if writer is None:
-        raise UsageError(f"{path}: expected samples to predict, found none", fix="choose a split that the store has")
-    partial.replace(path)
+    num, writer = 0, None
+    with whole_file(path) as partial:
+        try:
+            for batch in batches:
+                arrays: dict[str, Any] = {"key": pa.array(batch.keys, pa.string())}
+                for name, value in batch.columns.items():
+                    flat = value.reshape(len(value), -1)
+                    arrays[name] = pa.FixedSizeListArray.from_arrays(pa.array(flat.ravel()), flat.shape[1])
+                table = pa.table(arrays)
+                writer = writer or pq.ParquetWriter(partial, table.schema)
+                writer.write_table(table)
+                num += len(batch.keys)
+        finally:
+            if writer is not None:
+                writer.close()
+        if writer is None:
+            raise UsageError(
+                f"{path}: expected samples to predict, found none", fix="choose a split that the store has"
+            )
     return num
 
 

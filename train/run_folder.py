@@ -18,6 +18,7 @@ from pathlib import Path
 
 from catalogs.selection import Selection
 from harmonize.errors import UsageError
+from harmonize.whole import write_whole
 from train.checkpoints import CHECKPOINTS, Checkpoint, find_checkpoint
 from train.config import TrainConfig
 from train.data.mixture import Realised
@@ -120,9 +121,7 @@ def finish_run(result: RunResult, config: TrainConfig, selection: Selection, *, 
         "first_loss": losses["total"][0],
         "last_loss": losses["total"][-1],
     }
-    partial = result.folder / f"{RUN}.tmp"
-    partial.write_text(json.dumps(run, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    partial.replace(result.folder / RUN)
+    write_whole(result.folder / RUN, (json.dumps(run, indent=1, sort_keys=True) + "\n").encode())
 
 
 def is_finished(out: Path, config: TrainConfig, selection: Selection) -> bool:

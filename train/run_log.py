@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harmonize.whole import whole_file
 from train.update import TOTAL
 
 LOSSES, VALIDATION, TENSORBOARD = "losses.csv", "validation.jsonl", "tensorboard"
@@ -102,14 +103,12 @@ class RunLog:
             self._board.add_scalar(f"validation/{name}", value, step)
 
     def _write_all(self) -> None:
-        partial = self.run / f"{LOSSES}.tmp"
-        with partial.open("w", newline="", encoding="utf-8") as file:
+        with whole_file(self.run / LOSSES) as partial, partial.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             for i, row in enumerate(self.rows):
                 if i == 0:
                     writer.writerow(row)
                 writer.writerow(row.values())
-        partial.replace(self.run / LOSSES)
 
     def __enter__(self) -> RunLog:
         return self

@@ -15,6 +15,7 @@ from benchmark.rankings.runs import RunErrors, mean_half_widths
 from benchmark.rankings.scores import SCORES, ErrorTable, Ranking, rank_by, rank_on
 from catalogs.cards import Benchmark
 from harmonize.errors import DataError, UsageError
+from harmonize.whole import whole_file
 
 MARK = "unverified_"
 """How the names of columns begin whose values come from figures that could not be verified."""
@@ -134,15 +135,10 @@ def compare_rows(found: Agreement) -> list[dict[str, Any]]:
 
 def save_csv(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Write rows (same keys in each) as CSV, whole or not at all; numbers in full, so that they can be read back."""
-    scratch = path.with_name(f".tmp-{path.name}")
-    try:
-        with scratch.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)
+    with whole_file(path) as scratch, scratch.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def has_columns(path: Path, columns: Sequence[str]) -> bool:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from catalogs.cards import DATASETS
 from harmonize.errors import StoreError, UsageError
+from harmonize.whole import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -113,15 +114,12 @@ def save(figure: Figure, path: Path) -> Path:
     kind = path.suffix.removeprefix(".").lower()
     if kind not in FORMATS:
         raise UsageError(f"{path}: expected a name that ends with .{', .'.join(FORMATS)}", fix="-o figure.svg")
-    scratch = path.with_name(f".tmp-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(scratch, format=kind, metadata=dict(_METADATA[kind]))
-        scratch.replace(path)
+        with whole_file(path) as scratch:
+            figure.savefig(scratch, format=kind, metadata=dict(_METADATA[kind]))
     except OSError as error:
         raise StoreError(f"{path}: cannot write ({error.strerror or error})", fix="choose another -o") from error
-    finally:
-        scratch.unlink(missing_ok=True)
     return path
 
 

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -27,6 +25,7 @@ import pyarrow.parquet as pq
 from harmonize.errors import StoreError
 from harmonize.shards.manifest import canonical, digest
 from harmonize.shards.names import TEMPORARY
+from harmonize.whole import write_whole
 
 FOLDER = "attributes"
 TABLE, MANIFEST = ".parquet", ".json"
@@ -105,8 +104,8 @@ def write(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{name}{MANIFEST}").unlink(missing_ok=True)
-        put(folder / f"{name}{TABLE}", content)
-        put(folder / f"{name}{MANIFEST}", manifest.to_bytes())
+        write_whole(folder / f"{name}{TABLE}", content)
+        write_whole(folder / f"{name}{MANIFEST}", manifest.to_bytes())
     except OSError as error:
         raise StoreError(
             f"{folder}: cannot write ({error.strerror})",
@@ -114,19 +113,6 @@ def write(
             path=str(folder),
         ) from error
     return manifest
-
-
-def put(path: Path, content: bytes) -> None:
-    """Write a file that appears whole or not at all."""
-    descriptor, scratch = tempfile.mkstemp(prefix=TEMPORARY, dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        Path(scratch).chmod(0o644)
-        Path(scratch).replace(path)
-    except BaseException:
-        Path(scratch).unlink(missing_ok=True)
-        raise
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -30,6 +30,7 @@ from catalogs.attributes.pose_clusters import k_means
 from harmonize.errors import StoreError, UsageError
 from harmonize.shards.manifest import canonical
 from harmonize.shards.names import parse_shard_name
+from harmonize.whole import write_whole
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -89,8 +90,8 @@ def fit(scope: Scope) -> tuple[PoseBasis, str] | None:
     folder = files.store_folder(scope.store) / _FOLDER
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        files.put(folder / f"{digest[:12]}.npz", sink.getvalue())
-        files.put(folder / _CURRENT, canonical({"basis": digest, "body_model": body_model}))
+        write_whole(folder / f"{digest[:12]}.npz", sink.getvalue())
+        write_whole(folder / _CURRENT, canonical({"basis": digest, "body_model": body_model}))
     except OSError as error:
         raise StoreError(
             f"{folder}: cannot write ({error.strerror})",

@@ -29,6 +29,7 @@ from catalogs.attributes.features import PREFIX, embed
 from harmonize.errors import StoreError, UsageError
 from harmonize.shards.manifest import canonical
 from harmonize.shards.names import parse_shard_name
+from harmonize.whole import write_whole
 
 Vectors = npt.NDArray[np.float32]
 
@@ -91,8 +92,8 @@ def put_into_use(scope: Scope, prototypes: Prototypes, features: Family) -> str:
     digest, pointer = hashlib.sha256(sink.getvalue()).hexdigest(), _pointer(scope.store, features)
     try:
         pointer.parent.mkdir(parents=True, exist_ok=True)
-        files.put(pointer.parent / _file_name(features, digest), sink.getvalue())
-        files.put(pointer, canonical({"prototypes": digest}))
+        write_whole(pointer.parent / _file_name(features, digest), sink.getvalue())
+        write_whole(pointer, canonical({"prototypes": digest}))
     except OSError as error:
         raise StoreError(
             f"{pointer.parent}: cannot write ({error.strerror})",

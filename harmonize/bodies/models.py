@@ -224,6 +224,16 @@ class BodyModels:
             )
         return cls(Path(chosen), is_standin=False)
 
+    @classmethod
+    def open_like(cls, is_standin: bool, spec: str | Path | None = None) -> BodyModels:
+        """The models given; by default those of the kind that data or networks were made with: the stand-in, or
+        licensed ones.
+
+        Raises:
+            MissingBodyModelError: as `open`.
+        """
+        return cls.open(STANDIN if is_standin and spec is None else spec)
+
     def get(self, kind: BodyKind, gender: Gender) -> BodyModel:
         """A model, kept after its first use.
 

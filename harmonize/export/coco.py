@@ -14,6 +14,7 @@ import numpy.typing as npt
 from harmonize.bodies import BodyModels
 from harmonize.keypoints import SMPLX_144, convention
 from harmonize.record import Instance
+from harmonize.whole import write_whole
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -64,9 +65,7 @@ class CocoWriter:
             ],
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_name(f".{self.path.name}.tmp")
-        partial.write_text(json.dumps(document, allow_nan=False), encoding="utf-8")
-        partial.rename(self.path)
+        write_whole(self.path, json.dumps(document, allow_nan=False).encode())
         self.files.append((self.path, len(self._annotations)))
 
 

@@ -22,6 +22,7 @@ from harmonize.geometry.boxes import scaled
 from harmonize.geometry.cameras import project_with
 from harmonize.keypoints import convention
 from harmonize.record import NUM_JOINTS, Instance
+from harmonize.whole import whole_file
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -69,9 +70,8 @@ class HumanDataWriter:
         self._slices[group] = number + 1
         path = self.folder / f"{'-'.join((self.stem, *group))}_{number}.npz"
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.tmp.npz")
-        np.savez_compressed(partial, **human_data(rows, self.models))
-        partial.rename(path)
+        with whole_file(path) as partial:
+            np.savez_compressed(partial, **human_data(rows, self.models))
         self.files.append((path, len(rows)))
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harmonize.errors import DataError
+from harmonize.whole import write_whole
 from train.data.feed import Feed
 from train.data.schedule import State
 
@@ -179,9 +180,7 @@ class MixtureLog:
     def __init__(self, path: Path, state: State) -> None:
         self.path = path
         kept = [line for line in _lines(path) if _place(line, path) <= (state.epoch, state.step)]
-        partial = path.with_name(f"{path.name}.tmp")
-        partial.write_text("".join(kept), encoding="utf-8")
-        partial.replace(path)
+        write_whole(path, "".join(kept).encode())
 
     def write(self, state: State, realised: Sequence[Realised]) -> None:
         """Add what was counted up to `state`."""
