@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from small_training import interrupting, select, small_config, small_store
+from training_runs import run_processes
 
 from harmonize.errors import UsageError
 from train.checkpoints import checkpoints_of, find_checkpoint
@@ -21,9 +18,6 @@ from train.data.schedule import State
 from train.loop import train
 from train.meta.config import DualConfig
 from train.run_log import read_losses
-
-HERE = Path(__file__).resolve()
-ROOT = HERE.parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -37,37 +31,6 @@ def alone(store: Path, standin: Any, tmp_path_factory: pytest.TempPathFactory) -
     out = tmp_path_factory.mktemp("run") / "alone"
     train(store, select(store), out, small_config(ema=0.9), standin)
     return out
-
-
-def run_processes(num: int, *arguments: object) -> None:
-    """Run training_process.py in several processes that find each other as under `torchrun`."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    shared = {
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-        "WORLD_SIZE": str(num),
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": f"{ROOT}{os.pathsep}{HERE.parents[1]}",
-    }
-    command = [sys.executable, "-W", "error", str(HERE.parent / "training_process.py"), *map(str, arguments)]
-    started = [
-        subprocess.Popen(
-            command,
-            env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in range(num)
-    ]
-    try:
-        said = [process.communicate(timeout=200)[0] for process in started]
-    finally:
-        for process in started:
-            process.kill()
-    assert [process.returncode for process in started] == [0] * num, "\n".join(said)
 
 
 def assert_same_numbers(run: Path, other: Path, rel: float) -> None:
