@@ -65,9 +65,9 @@ def test_smpler_x_learns_resumes_exactly_and_is_loaded(store: Path, standin: Any
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     train(store, select(store), whole, config, standin)
     rows = read_losses(whole)
-    for name in ("total", "joints", "heatmap_points", "boxes"):
+    for name in ("total", "joints", "keypoints", "boxes"):
         first, last = (sum(row[name] for row in some) / 4 for some in (rows[:4], rows[-4:]))
-        assert last < first, name
+        assert last < 0.95 * first, name
     train(store, select(store), stopped, config, standin, on_interval=interrupting(9))
     assert find_checkpoint(stopped, "last").manifest.step in (9, 10)
     train(store, select(store), stopped, config, standin, is_resumed=True)
