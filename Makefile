@@ -61,8 +61,7 @@ bench-full: $(STAMP) ## Measure the catalog over 4.5 million people: 40 minutes,
 	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/bench_catalog.py --full
 
 bench-select: $(STAMP) ## Judge the proposers in simulated worlds and by tiny trainings, 20 seeds: regret; an hour, resumable
-	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/bench_select.py --full
-	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/bench_select_toy.py --full
+	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/bench_select_toy.py --full --simulated
 
 bench-loader: $(STAMP) ## The loader against webdataset, litdata and mosaicml-streaming, each in its own environment
 	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/bench_loader.py

@@ -35,10 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     num_seeds = given.seeds or (FULL if given.full else REDUCED)
     start = time.monotonic()
-    jobs = [(kind, seed) for kind in given.kinds for seed in range(num_seeds)]
-    with ProcessPoolExecutor(max_workers=min(os.cpu_count() or 1, len(jobs))) as pool:
-        scores: list[Score] = [score for found in pool.map(judge_world, *zip(*jobs, strict=True)) for score in found]
-    found = verdicts(scores)
+    found = simulated(given.kinds, num_seeds)
     if given.json:
         print(json.dumps([asdict(verdict) | {"beats_uniform": verdict.beats_uniform} for verdict in found]))
         return 0
@@ -53,14 +50,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def table(found: Sequence[Verdict], kinds: Sequence[str], is_control: Mapping[str, bool]) -> str:
-    """One line a method, in the order of `is_control`, one column a kind of world."""
+def simulated(kinds: Sequence[str], num_seeds: int) -> list[Verdict]:
+    """All methods in all worlds of these kinds."""
+    jobs = [(kind, seed) for kind in kinds for seed in range(num_seeds)]
+    with ProcessPoolExecutor(max_workers=min(os.cpu_count() or 1, len(jobs))) as pool:
+        scores: list[Score] = [score for found in pool.map(judge_world, *zip(*jobs, strict=True)) for score in found]
+    return verdicts(scores)
+
+
+def table(
+    found: Sequence[Verdict], kinds: Sequence[str], is_control: Mapping[str, bool], missing: str = "needs models"
+) -> str:
+    """One line a method, in the order of `is_control`, one column a kind of world.
+
+    missing: what stands where there is no verdict.
+    """
     cells = {(one.method, one.kind): one for one in found}
-    num_runs = {one.method: one.num_runs for one in found}
+    num_runs: dict[str, list[str]] = {}
+    for one in found:
+        known = num_runs.setdefault(one.method, [])
+        if one.num_runs and str(one.num_runs) not in known:
+            known.append(str(one.num_runs))
     lines = [["method", "runs", *kinds]]
     for method, is_one in is_control.items():
-        row = [f"{method} (control)" if is_one else method, str(num_runs.get(method) or "")]
-        row += [_cell(cells[method, kind]) if (method, kind) in cells else "needs models" for kind in kinds]
+        row = [f"{method} (control)" if is_one else method, " or ".join(num_runs.get(method, []))]
+        row += [_cell(cells[method, kind]) if (method, kind) in cells else missing for kind in kinds]
         lines.append(row)
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     return "\n".join(

@@ -4,12 +4,14 @@
     python tests/bench/bench_select_toy.py --full      20 seeds
     python tests/bench/bench_select_toy.py --quick     2 seeds
     python tests/bench/bench_select_toy.py --seeds 5 --json
+    python tests/bench/bench_select_toy.py --simulated   with the simulated worlds of bench_select.py in the same table
 
 Every proposer gets what it could have in earnest; what learns from runs gets the number of trainings stated. A network
 is trained on each proposal from each seed, and measured by the benchmarks' protocols; the number is the mean of the
-primary errors. Regrets are differences to the best method, in mm, paired by seed, with 95% bootstrap intervals over
-seeds; `+` marks a method that beats uniform (the interval of the paired difference is above 0), `-` one that loses to
-it. Trainings are kept in the cache folder, so that an interrupted bench goes on where it was.
+primary errors. Regrets are differences to the best method (in simulated worlds to the best mixture), in mm, paired by
+seed, with 95% bootstrap intervals over seeds; `+` marks a method that beats uniform (the interval of the paired
+difference is above 0), `-` one that loses to it. Trainings are kept in the cache folder, so that an interrupted bench
+goes on where it was.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from bench_select import table
+from bench_select import simulated, table
 from toy_proposals import (
     CONTENDERS,
     NUM_RUNS,
@@ -45,6 +47,7 @@ from toy_world import TINY, StoreConfig, build_store, open_world
 
 from benchmark.judge import Verdict, measured_regrets, summary, verdicts
 from benchmark.problem import Problem
+from benchmark.worlds import KINDS
 from harmonize.cache import cache_dir
 
 FULL, REDUCED, QUICK = 20, 3, 2
@@ -71,6 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     length.add_argument("--quick", action="store_true", help=f"{QUICK} seeds")
     length.add_argument("--seeds", type=int, help="number of seeds")
     parser.add_argument("--no-runs", action="store_true", help="only methods that learn from no runs: a fifth")
+    parser.add_argument("--simulated", action="store_true", help="judge in the simulated worlds, too: some minutes")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
     given = parser.parse_args(arguments)
@@ -95,14 +99,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             best, best_mm = oracle(_shared.results, seeds)
             errors[ORACLE] = dict(zip(seeds, pool.map(judge_mixture, [best.tolist()] * num_seeds, seeds), strict=True))
             num_runs[ORACLE] = len(common(world.problem)) * num_seeds
-    found = verdicts(measured_regrets(KIND, errors), num_runs)
+    own = verdicts(measured_regrets(KIND, errors), num_runs)
+    kinds = [*KINDS, KIND] if given.simulated else [KIND]
+    found = [*(simulated(list(KINDS), num_seeds) if given.simulated else []), *own]
     means = {name: float(np.mean(list(of.values()))) for name, of in errors.items()}
     if given.json:
-        rows = [asdict(one) | {"beats_uniform": one.beats_uniform, "error_mm": means[one.method]} for one in found]
+        rows = [
+            asdict(one) | {"beats_uniform": one.beats_uniform, "error_mm": means[one.method] if one in own else None}
+            for one in found
+        ]
         print(json.dumps(rows))
         return 0
-    print(table(found, [KIND], {name: name == ORACLE or CONTENDERS[name].is_control for name in errors}))
-    print(gains(found, means))
+    is_control = {name: name == ORACLE or CONTENDERS[name].is_control for name in errors}
+    print(table(found, kinds, is_control, missing="not judged"))
+    print(gains(own, means))
     counts = ", ".join(f"{name} {len(one.crops.keys)}" for name, one in world.benchmarks.items())
     print(
         f"\nmean regret in mm [95% interval] against {min(means, key=means.__getitem__)}, {num_seeds} seeds, "
