@@ -4,6 +4,7 @@
     regressors    joints from the vertices of a posed mesh
     parts         which vertices and joints are body, hands and face
     mesh, joints  PVE, PA-PVE; MPJPE, PA-MPJPE, for each part
+    compiled      PVE and PA-PVE on a CPU without derivatives, with the loops of kernels
     keypoints2d   PCK of points in the picture, and the lengths that it is relative to
     pck           3DPCK and areas under curves
     agora         matching of several people in a picture, F1, NMVE and NMJE

@@ -61,9 +61,10 @@ def procrustes(source_m: Tensor, target_m: Tensor, weights: Tensor | None = None
     check_finite(source_m, "source points of an alignment")
     check_finite(target_m, "target points of an alignment")
     pair = _centred(axes_first(source_m), axes_first(target_m), weights)
-    scale, rotation = _fits([pair])
-    turned = (rotation @ pair.source_mean)[..., 0]
-    return Similarity(scale=scale, rotation=rotation, translation_m=pair.target_mean[..., 0] - scale[:, None] * turned)
+    moments = pair.moments
+    scale, rotation = best_fits([moments])
+    turned = (rotation @ moments.source_mean[..., None])[..., 0]
+    return Similarity(scale=scale, rotation=rotation, translation_m=moments.target_mean - scale[:, None] * turned)
 
 
 def aligned_distances(source_m: Tensor, target_m: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -77,7 +78,7 @@ def aligned_distances(source_m: Tensor, target_m: Tensor, weights: Tensor | None
 def aligned_parts(parts: Sequence[tuple[Tensor, Tensor, Tensor | None]]) -> list[Tensor]:
     """`aligned_distances` of several parts of the same samples, (source, target, weights) each: one SVD for all."""
     pairs = [_centred(*part) for part in parts]
-    scale, rotation = _fits(pairs)
+    scale, rotation = best_fits([pair.moments for pair in pairs])
     turns = torch.split(scale[:, None, None] * rotation, [len(pair.source) for pair in pairs])
     return [
         lengths(torch.baddbmm(pair.target, turn, pair.source, beta=-1)) for pair, turn in zip(pairs, turns, strict=True)
@@ -85,17 +86,40 @@ def aligned_parts(parts: Sequence[tuple[Tensor, Tensor, Tensor | None]]) -> list
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Pair:
-    """Points (N, 3, P) as offsets from their means (N, 3, 1); covariance (N, 3, 3) of target with source; variance (N,)
-    of the source; is_enough (N,): there are points to fit to."""
+class Moments:
+    """All that a fit needs to know of N samples' points: their means (N, 3) in metres, covariance (N, 3, 3) of target
+    with source and variance (N,) of the source, divided by the number of points; is_enough (N,): there are points to
+    fit to."""
 
-    source: Tensor
-    target: Tensor
     source_mean: Tensor
     target_mean: Tensor
     covariance: Tensor
     variance: Tensor
     is_enough: Tensor
+
+
+def best_fits(moments: Sequence[Moments]) -> tuple[Tensor, Tensor]:
+    """Scales (M,) and rotations (M, 3, 3) of all samples, those of one after those of the other, as in `procrustes`."""
+    rotation, stretch = nearest_rotations(torch.cat([of.covariance for of in moments]))
+    variance = torch.cat([of.variance for of in moments])
+    farthest = torch.cat([of.source_mean.abs().amax(1) for of in moments])
+    is_enough = torch.cat([of.is_enough for of in moments])
+
+    # Below the rounding of the coordinates a spread is none: its scale would be a quotient of two roundings.
+    is_one_point = variance <= (16 * torch.finfo(variance.dtype).eps * farthest).square()
+    scale = torch.where(is_one_point, 1.0, stretch / variance)
+    rotation = torch.where(is_one_point[:, None, None], torch.eye(3, dtype=rotation.dtype).to(rotation), rotation)
+    without = ~is_enough
+    return scale.masked_fill(without, float("nan")), rotation.masked_fill(without[:, None, None], float("nan"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pair:
+    """Points (N, 3, P) as offsets from their means, and their moments."""
+
+    source: Tensor
+    target: Tensor
+    moments: Moments
 
 
 def _centred(source: Tensor, target: Tensor, weights: Tensor | None) -> _Pair:
@@ -115,27 +139,11 @@ def _centred(source: Tensor, target: Tensor, weights: Tensor | None) -> _Pair:
         source, target = source - source_mean, target - target_mean
         weighted, divisor = source * share, 1
         variance = (weighted * source).sum((1, 2))
-    return _Pair(
-        source=source,
-        target=target,
-        source_mean=source_mean,
-        target_mean=target_mean,
+    moments = Moments(
+        source_mean=source_mean[..., 0],
+        target_mean=target_mean[..., 0],
         covariance=target @ weighted.mT / divisor,
         variance=variance / divisor,
         is_enough=is_enough,
     )
-
-
-def _fits(pairs: Sequence[_Pair]) -> tuple[Tensor, Tensor]:
-    """Scales (M,) and rotations (M, 3, 3) of the samples of all pairs, one pair after the other."""
-    rotation, stretch = nearest_rotations(torch.cat([pair.covariance for pair in pairs]))
-    variance = torch.cat([pair.variance for pair in pairs])
-    farthest = torch.cat([pair.source_mean.abs().amax((1, 2)) for pair in pairs])
-    is_enough = torch.cat([pair.is_enough for pair in pairs])
-
-    # Below the rounding of the coordinates a spread is none: its scale would be a quotient of two roundings.
-    is_one_point = variance <= (16 * torch.finfo(variance.dtype).eps * farthest).square()
-    scale = torch.where(is_one_point, 1.0, stretch / variance)
-    rotation = torch.where(is_one_point[:, None, None], torch.eye(3, dtype=rotation.dtype).to(rotation), rotation)
-    without = ~is_enough
-    return scale.masked_fill(without, float("nan")), rotation.masked_fill(without[:, None, None], float("nan"))
+    return _Pair(source=source, target=target, moments=moments)

@@ -104,11 +104,13 @@ def set_of(num_joints: int) -> Mapping[str, JointPart]:
     return {"body": JointPart(joints=tuple(range(num_joints)))}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)  # arrays have no one answer to whether they are equal
 class MeshParts:
     """vertices: of each part, ids in ascending order. roots: of each part, joints whose mean it is aligned at.
     regressor: the model's joints from its posed mesh, 127 of SMPL-X. is_standin: the ids are those of the stand-in
-    body, and no error measured on them is a result. source: where the ids are from."""
+    body, and no error measured on them is a result. source: where the ids are from.
+
+    Parts are equal only to themselves, so that what is derived from them can be kept."""
 
     vertices: Mapping[str, Indices]
     roots: Mapping[str, tuple[int, ...]]
@@ -120,6 +122,11 @@ class MeshParts:
     def num_vertices(self) -> int:
         """Of the whole mesh."""
         return self.regressor.num_vertices
+
+    @property
+    def different_roots(self) -> tuple[tuple[int, ...], ...]:
+        """The roots of the parts, each once."""
+        return tuple(dict.fromkeys(self.roots[part] for part in self.vertices))
 
 
 def mesh_parts(models: BodyModels, kind: BodyKind = "smplx") -> MeshParts:

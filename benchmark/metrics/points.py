@@ -82,6 +82,16 @@ def check_finite(points: Tensor, what: str) -> None:
         )
 
 
+def check_pair_finite(pred: Tensor, true: Tensor, what: str) -> None:
+    """Every coordinate of predicted and of true points is finite; `what` they are, in a message.
+
+    Raises:
+        DataError: as `check_finite`, of predicted points first.
+    """
+    check_finite(pred, f"predicted {what}")
+    check_finite(true, f"true {what}")
+
+
 def axes_first(points: Tensor) -> Tensor:
     """Points (N, P, D) as (N, D, P).
 

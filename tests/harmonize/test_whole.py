@@ -25,9 +25,14 @@ def test_a_file_takes_its_place_when_it_is_whole(tmp_path: Path) -> None:
 def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     write_whole(path, b"old")
-    with pytest.raises(KeyboardInterrupt), whole_file(path) as scratch:
-        scratch.write_bytes(b"half of the n")
-        raise KeyboardInterrupt
+
+    def fail() -> None:
+        with whole_file(path) as scratch:
+            scratch.write_bytes(b"half of the n")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
