@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Self
 
@@ -48,20 +48,23 @@ BATCH_SIZE = 32
 class AdaptSettings:
     """What is chosen about adaptation beside the checkpoint.
 
-    config: steps, optimiser, stopping. subset: the tensors that adapt; None: those of training, or the head where the
-    network was trained plainly. rate: one learning rate for all of them; None: the learned ones, or the defaults of
-    `DualConfig`. use_auxiliary: whether the auxiliary network's body, if there is one, stands in for a label.
+    config: steps, optimiser, stopping; its pseudo_steps follows from these settings. subset: the tensors that adapt;
+    None: those of training, or the head where the network was trained plainly. rate: one learning rate for all of them;
+    None: the learned ones, or the defaults of `DualConfig`. pseudo_steps: the first steps, which heed the auxiliary
+    network's body if there is one; 0: 2D points alone; None: as many as the inner steps of training.
 
     Raises:
-        UsageError: rate is not positive.
+        UsageError: rate is not positive, or pseudo_steps negative.
     """
 
     config: AdaptConfig = field(default_factory=AdaptConfig)
     subset: Subset | None = None
     rate: float | None = None
-    use_auxiliary: bool = True
+    pseudo_steps: int | None = None
 
     def __post_init__(self) -> None:
+        if self.pseudo_steps is not None and self.pseudo_steps < 0:
+            raise UsageError(f"pseudo_steps is at least 0, found {self.pseudo_steps}")
         if self.rate is not None and not 0 < self.rate < float("inf"):
             raise UsageError(f"rate is a positive number, found {self.rate}")
 
@@ -110,6 +113,10 @@ class Adapter:
             was, now = ("the stand-in", "real models") if networks.is_standin else ("real models", "the stand-in")
             raise UsageError(f"{networks.path}: was trained with {was}, found {now}", fix="change --body-models")
         rates = _rates(networks, settings)
+        dual = networks.config.dual
+        trained_steps = 0 if dual is None else dual.inner_steps
+        pseudo_steps = trained_steps if settings.pseudo_steps is None else settings.pseudo_steps
+        auxiliary = networks.auxiliary if pseudo_steps else None
         body = Body(models, vertex_subset(models))
         try:
             for part in (networks.regressor, networks.auxiliary, rates, body):
@@ -119,11 +126,11 @@ class Adapter:
             raise UsageError(f"{device}: expected a device of this machine: {error}", fix="--device cpu") from error
         return cls(
             regressor=networks.regressor,
-            auxiliary=networks.auxiliary if settings.use_auxiliary else None,
+            auxiliary=auxiliary,
             rates=rates,
             body=body,
             inner=InnerLoss(networks.config.loss),
-            config=settings.config,
+            config=replace(settings.config, pseudo_steps=None if auxiliary is None else pseudo_steps),
             size=networks.config.crop,
             models=models,
             device=device,

@@ -32,7 +32,7 @@ def adapt(
     rate: float | None = None,
     subset: Literal["head", "head+lora", "head+norm", "all"] | None = None,
     tolerance: float = 1e-3,
-    no_auxiliary: Annotated[bool, Parameter(negative="")] = False,
+    pseudo_steps: int | None = None,
     batch_size: int = 32,
     device: str = "cpu",
     overlays: Path | None = None,
@@ -43,9 +43,9 @@ def adapt(
     """Adapt a trained network to each person by 2D points alone, at test time.
 
     Every person gets weights of his own for a few gradient steps on the loss that dual networks are trained with: the
-    distance to his 2D points, and to the body that the auxiliary network sees in the picture. No label is read. Writes
-    before.parquet and after.parquet (predictions that `ehps evaluate` takes), people.parquet (a row for everybody, with
-    losses, steps, 2D errors and movement, or why he was left out) and summary.json.
+    distance to his 2D points, and at first to the body that the auxiliary network sees in the picture. No label is
+    read. Writes before.parquet and after.parquet (predictions that `ehps evaluate` takes), people.parquet (a row for
+    everybody, with losses, steps, 2D errors and movement, or why he was left out) and summary.json.
 
         ehps adapt RUN --store STORE --benchmark ehf -o adapted
         ehps adapt RUN --store STORE --where "dataset = 'mscoco'" -o adapted --overlays pictures
@@ -91,8 +91,9 @@ def adapt(
         What adapts: head, head+lora, head+norm, all. Default: as in training, or head for a plainly trained network.
     tolerance
         A person is done once a step changed his loss by less than this share of it; 0: never before the last step.
-    no_auxiliary
-        Leave the auxiliary network out: 2D points alone.
+    pseudo_steps
+        The first steps, which heed the auxiliary network's body; later ones go by 2D points alone, since its errors
+        hold them back. 0: 2D points alone. Default: as many as training had inner steps.
     batch_size
         People adapted at one time. Changes speed and memory only.
     device
@@ -130,7 +131,7 @@ def adapt(
         config=config if rate is None else replace(config, adam_rate=rate),
         subset=subset,
         rate=rate,
-        use_auxiliary=not no_auxiliary,
+        pseudo_steps=pseudo_steps,
     )
     networks = load_networks(checkpoint)
     models = adapting.models_for(networks, body_models)

@@ -8,27 +8,11 @@ Each network and each result is kept in the cache folder as soon as it is there,
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 import torch
+from measured_page import DOCS, write_measured
 from meta_report import figure, report
 from meta_runs import BenchConfig, all_results
-
-PAGE = Path(__file__).parents[2] / "docs" / "adaptation.md"
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
-
-
-def put_between_marks(page: str, measured: str) -> str:
-    """The page with its measured part replaced.
-
-    Raises:
-        ValueError: the page does not have both marks, in order.
-    """
-    before, found, rest = page.partition(BEGIN)
-    _, is_closed, after = rest.partition(END)
-    if not found or not is_closed:
-        raise ValueError(f"expected a page with {BEGIN} and {END}, found none")
-    return f"{before}{BEGIN}\n{measured}{END}{after}"
 
 
 def main() -> None:
@@ -40,9 +24,8 @@ def main() -> None:
     measured = report(results, qualities)
     print(measured)
     if not is_quick:
-        figure(results, PAGE.with_suffix(".png"))
-        PAGE.write_text(put_between_marks(PAGE.read_text(), measured))
-        print(f"written to {PAGE}")
+        figure(results, DOCS / "adaptation.png")
+        print(f"written to {write_measured('adaptation.md', measured)}")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ is trained on each proposal from each seed, and measured by the benchmarks' prot
 primary errors. Regrets are differences to the best method (in simulated worlds to the best mixture), in mm, paired by
 seed, with 95% bootstrap intervals over seeds; `+` marks a method that beats uniform (the interval of the paired
 difference is above 0), `-` one that loses to it. Trainings are kept in the cache folder, so that an interrupted bench
-goes on where it was.
+goes on where it was. `--full --simulated` writes the measured part of docs/proposers.md.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 from bench_select import simulated, table
+from measured_page import write_measured
 from toy_proposals import (
     CONTENDERS,
     NUM_RUNS,
@@ -43,7 +44,7 @@ from toy_proposals import (
     randoms,
     singles,
 )
-from toy_world import TINY, StoreConfig, build_store, open_world
+from toy_world import TINY, StoreConfig, World, build_store, open_world
 
 from benchmark.judge import Verdict, measured_regrets, summary, verdicts
 from benchmark.problem import Problem
@@ -110,30 +111,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ]
         print(json.dumps(rows))
         return 0
-    is_control = {name: name == ORACLE or CONTENDERS[name].is_control for name in errors}
-    print(table(found, kinds, is_control, missing="not judged"))
-    print(gains(own, means))
-    counts = ", ".join(f"{name} {len(one.crops.keys)}" for name, one in world.benchmarks.items())
-    print(
-        f"\nmean regret in mm [95% interval] against {min(means, key=means.__getitem__)}, {num_seeds} seeds, "
-        f"{time.monotonic() - start:.0f} s"
-    )
-    print(f"{len(world.crops.keys)} people to train on, {TINY.steps} updates of {TINY.batch_size}; instances: {counts}")
-    print("stand-in bodies and made-up people: no number here is a result about datasets")
-    print(
-        "+ beats uniform, - loses to it, no mark: no difference shown; runs: trainings the method was given in a seed"
-    )
-    if num_seeds < 10:
-        print("with so few seeds the intervals are too narrow to rely on: --full")
+    lines = [
+        table(found, kinds, {name: name == ORACLE or CONTENDERS[name].is_control for name in errors}, "not judged"),
+        gains(own, means),
+        "",
+        f"mean regret in mm [95% interval], {num_seeds} seeds; {KIND}: against {min(means, key=means.__getitem__)}",
+        conditions(world),
+        "+ beats uniform, - loses to it, no mark: no difference shown; runs: trainings the method was given in a seed",
+        *(["with so few seeds the intervals are too narrow to rely on: --full"] if num_seeds < 10 else []),
+    ]
     if not given.no_runs:
-        print(f"control: the best of {NUM_RUNS} random runs, what a method that trains as often should beat")
-        print(
+        lines += [
+            f"control: the best of {NUM_RUNS} random runs, what a method that trains as often should beat",
             f"control: {ORACLE}: of single sources, halves and random mixtures the one whose mean over all seeds' runs "
-            f"is lowest ({best_mm:.1f} mm), trained afresh"
-        )
-    print("\n" + "\n".join(f"{name}: {text}" for name, text in WHAT.items()) + "\n")
-    print("\n".join(summary(found)))
+            f"is lowest ({best_mm:.1f} mm), trained afresh",
+        ]
+    lines += ["", *(f"{name}: {text}" for name, text in WHAT.items()), "", *summary(found)]
+    print("\n".join(lines))
+    print(f"\n{time.monotonic() - start:.0f} s")
+    if given.full and given.simulated and not given.no_runs:
+        page = write_measured("proposers.md", "\n".join(["```text", *lines, "```", ""]))
+        print(f"written to {page}")
     return 0
+
+
+def conditions(world: World) -> str:
+    """What was trained and measured."""
+    assert TINY.steps is not None
+    counts = ", ".join(f"{name} {len(one.crops.keys)}" for name, one in world.benchmarks.items())
+    return (
+        f"{KIND}: {len(world.crops.keys)} people to train on, {TINY.steps} updates of {TINY.batch_size}; instances: "
+        f"{counts}; stand-in bodies and made-up people: no number here is a result about datasets"
+    )
 
 
 def judge_seed(methods: Sequence[str], seed: int) -> dict[str, float]:

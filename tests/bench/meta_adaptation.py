@@ -51,6 +51,7 @@ def measured(
     body: Body,
     validation: Split,
     test: Split,
+    pseudo_steps: int | None = None,
 ) -> dict[str, Any]:
     """Of each 2D source: for each number of steps (a budget) the way to move that is best on validation, and the test
     errors (samples,) of each metric with it; the budget that is best on validation; all validation errors; movement by
@@ -61,7 +62,7 @@ def measured(
         true = true_points(body, batch.truth)
         tried = {}
         for choice in UNIFORM if rates is None else LEARNED:
-            path = _adapted(regressor, auxiliary, rates, body, batch, choice, STEPS[-1]).path
+            path = _adapted(regressor, auxiliary, rates, body, batch, choice, STEPS[-1], pseudo_steps).path
             tried[choice] = [float(errors(body, path[k], true)[HEADLINE].mean()) for k in STEPS]
         chosen = [min(tried, key=lambda of, at=at: tried[of][at]) for at in range(len(STEPS))]  # type: ignore[misc]
         best = min(range(len(STEPS)), key=lambda at: tried[chosen[at]][at])
@@ -71,7 +72,7 @@ def measured(
         paths: dict[Choice, Adapted] = {}
         for budget, choice in reversed(list(zip(STEPS, chosen, strict=True))):
             if choice not in paths:
-                paths[choice] = _adapted(regressor, auxiliary, rates, body, batch, choice, max(budget, 1))
+                paths[choice] = _adapted(regressor, auxiliary, rates, body, batch, choice, max(budget, 1), pseudo_steps)
         at_steps: list[Errors] = [
             errors(body, paths[choice].path[k], true) for k, choice in zip(STEPS, chosen, strict=True)
         ]
@@ -100,6 +101,7 @@ def _adapted(
     batch: Batch,
     choice: Choice,
     steps: int,
+    pseudo_steps: int | None,
 ) -> Adapted:
     names = adapted_names(regressor, "head") if rates is None else rates.names
     start = torch.ones(len(names)) if rates is None else rates.log_rate.detach().exp()
@@ -116,6 +118,7 @@ def _adapted(
             optimiser="adam" if is_adam else "sgd",
             adam_rate=choice.factor if is_adam else 1e-3,
             tolerance=0,
+            pseudo_steps=pseudo_steps,
             keep_best=False,
             chunk=_AT_ONCE,
         ),

@@ -39,7 +39,7 @@ from train.models.tokens import TokensModel
 class BenchConfig:
     """The world, the training, and the seeds of the runs."""
 
-    world: WorldConfig = field(default_factory=WorldConfig)
+    world: WorldConfig = field(default_factory=lambda: WorldConfig(num_train=20_000))
     training: TrainingConfig = field(default_factory=TrainingConfig)
     seeds: tuple[int, ...] = (0, 1, 2)
 
@@ -47,26 +47,33 @@ class BenchConfig:
 @dataclass(frozen=True, slots=True)
 class Variant:
     """A row of the table. training: of `meta_training.TRAININGS`; has_pseudo: whether pseudo labels enter adaptation;
-    rates_of: the training whose learned rates are taken where its own learned none."""
+    rates_of: the training whose learned rates are taken where its own learned none. pseudo_steps: how many first steps
+    heed the pseudo labels, None for all."""
 
     key: str
     title: str
     training: str
     has_pseudo: bool = True
     rates_of: str = ""
+    pseudo_steps: int | None = None
 
+
+FIRST = 3
+"""Steps that heed pseudo labels where not all do: as many as meta-training takes."""
 
 VARIANTS: tuple[Variant, ...] = (
     Variant("plain", "plain training", "plain", has_pseudo=False),
-    Variant("pseudo", "plain, pseudo labels", "plain"),
-    Variant("pseudo_rates", "plain, pseudo labels, rates of dual-meta", "plain", rates_of="dual"),
-    Variant("batch", "batch-shared inner step", "batch"),
-    Variant("batch_2d", "batch-shared, adapted on 2D alone", "batch", has_pseudo=False),
-    Variant("frozen", "frozen auxiliary", "frozen"),
-    Variant("frozen_2d", "frozen, adapted on 2D alone", "frozen", has_pseudo=False),
+    Variant("pseudo_all", "plain, pseudo labels in all steps", "plain"),
+    Variant("pseudo", "plain, pseudo labels", "plain", pseudo_steps=FIRST),
+    Variant("pseudo_rates", "plain, pseudo labels, rates of dual-meta", "plain", rates_of="dual", pseudo_steps=FIRST),
+    Variant("batch_all", "batch-shared inner step, pseudo labels in all steps", "batch"),
+    Variant("batch", "batch-shared inner step", "batch", pseudo_steps=FIRST),
+    Variant("frozen_all", "frozen auxiliary, pseudo labels in all steps", "frozen"),
+    Variant("frozen", "frozen auxiliary", "frozen", pseudo_steps=FIRST),
     Variant("none", "no auxiliary", "none", has_pseudo=False),
-    Variant("dual", "dual-meta", "dual"),
+    Variant("dual_all", "dual-meta, pseudo labels in all steps", "dual"),
     Variant("dual_2d", "dual-meta, adapted on 2D alone", "dual", has_pseudo=False),
+    Variant("dual", "dual-meta", "dual", pseudo_steps=FIRST),
 )
 
 Run = dict[str, Any]
@@ -96,7 +103,15 @@ class Runs:
             of = self._trained(variant.training, seed)
             rates = self._trained(variant.rates_of, seed).rates if variant.rates_of else of.rates
             pseudo = of.auxiliary if variant.has_pseudo else None
-            found = measured(of.regressor, pseudo, rates, self.body, self.world.validation, self.world.test)
+            found = measured(
+                of.regressor,
+                pseudo,
+                rates,
+                self.body,
+                self.world.validation,
+                self.world.test,
+                pseudo_steps=variant.pseudo_steps,
+            )
             _replace(path, json.dumps({"training": _facts(of), **found}).encode())
         loaded: Run = json.loads(path.read_bytes())
         return loaded

@@ -39,7 +39,7 @@ class TrainingConfig:
     width: int = 64
     depth: int = 3
     encoder_steps: int = 500
-    start_steps: int = 3000
+    start_steps: int = 12_000
     inner_steps: int = 3
     steps: int = 300
     batch_size: int = 16

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from pathlib import Path
 
-import bench_meta
+import measured_page
 import meta_report
 import meta_world
 import numpy as np
@@ -126,7 +126,7 @@ def test_bodies_between_truth_and_another_are_as_wrong_as_said(world: World, bod
 
 def test_every_variant_has_its_training() -> None:
     assert {of.training for of in VARIANTS} == set(TRAININGS)
-    assert {of.key for of in VARIANTS if not of.has_pseudo} == {"plain", "none", "batch_2d", "frozen_2d", "dual_2d"}
+    assert {of.key for of in VARIANTS if not of.has_pseudo} == {"plain", "none", "dual_2d"}
     assert TRAININGS["batch"].unit == "batch"  # type: ignore[union-attr]
 
 
@@ -174,16 +174,16 @@ def test_report_says_whose_gain_and_error_is_larger(other: float, gain: str, err
         "alone": [0.0] * len(STEPS),
         "shares": [[0.0] * (1 + len(STEPS))] * len(SHARES),
     }
-    text = meta_report.report({"plain": _made_up(other), "dual": ours, "dual_2d": ours}, [quality])
+    text = meta_report.report({"plain": _made_up(other), "dual": ours}, [quality])
     lines = text.splitlines()
     at = [number for number, line in enumerate(lines) if line.startswith(f"| plain training | gain | {gain} |")]
-    assert len(at) == 4  # for both ways to adapt, and each 2D source
+    assert len(at) == 2  # for each 2D source
     assert all(lines[number + 1].startswith(f"|  | error | {error} |") for number in at)
 
 
 def test_page_keeps_what_is_outside_of_the_marks() -> None:
-    page = f"before\n{bench_meta.BEGIN}\nold\n{bench_meta.END}\nafter\n"
-    found = bench_meta.put_between_marks(page, "new\n")
-    assert found == f"before\n{bench_meta.BEGIN}\nnew\n{bench_meta.END}\nafter\n"
+    page = f"before\n{measured_page.BEGIN}\nold\n{measured_page.END}\nafter\n"
+    found = measured_page.put_between_marks(page, "new\n")
+    assert found == f"before\n{measured_page.BEGIN}\nnew\n{measured_page.END}\nafter\n"
     with pytest.raises(ValueError, match="measured: begin"):
-        bench_meta.put_between_marks("nothing", "new\n")
+        measured_page.put_between_marks("nothing", "new\n")

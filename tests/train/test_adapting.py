@@ -211,15 +211,25 @@ def test_figures_are_those_of_the_answers(run: Path, standin: Any, tmp_path: Pat
     np.testing.assert_allclose(figures["movement_mm"], expected, rtol=1e-2)
 
 
-def test_the_auxiliary_network_is_used_unless_left_out(run: Path, standin: Any, tmp_path: Path) -> None:
+def test_the_auxiliary_network_is_heeded_for_as_many_steps_as_training_had(
+    run: Path, standin: Any, tmp_path: Path
+) -> None:
     samples = stored(tmp_path / "store", some_people(2))
-    both = adapter(run, standin)
-    alone = adapter(run, standin, settings={"use_auxiliary": False})
-    assert (both.auxiliary is None, alone.auxiliary is None) == (False, True)
-    one, other = (answers(made, people_of(samples, made)) for made in (both, alone))
-    for key, said in one.items():
-        assert said["loss_before"] > other[key]["loss_before"]
-        np.testing.assert_array_equal(said["before/betas"], other[key]["before/betas"])
+    made = {number: adapter(run, standin, settings={"pseudo_steps": number}) for number in (None, 0, 1, 4)}
+    assert {number: (one.auxiliary is None, one.config.pseudo_steps) for number, one in made.items()} == {
+        None: (False, 1),
+        0: (True, None),
+        1: (False, 1),
+        4: (False, 4),
+    }
+    found = {number: answers(one, people_of(samples, one)) for number, one in made.items()}
+    for key, said in found[None].items():
+        for name, value in found[1][key].items():
+            np.testing.assert_array_equal(said[name], value)
+        for number in (0, 4):
+            assert said["loss_before"] == found[number][key]["loss_before"]
+            np.testing.assert_array_equal(said["before/betas"], found[number][key]["before/betas"])
+            assert not np.allclose(said["after/betas"], found[number][key]["after/betas"], atol=1e-7)
 
 
 def test_what_adapts_and_how_fast_can_be_chosen(run: Path, plain: Path, standin: Any) -> None:
@@ -252,6 +262,8 @@ def test_what_cannot_be_is_refused(run: Path, standin: Any) -> None:
         Adapter.of(networks, standin, AdaptSettings(), device="cuda:77")
     with pytest.raises(UsageError, match="rate is a positive number"):
         AdaptSettings(rate=0.0)
+    with pytest.raises(UsageError, match="pseudo_steps is at least 0"):
+        AdaptSettings(pseudo_steps=-1)
     with pytest.raises(UsageError, match="batch size"):
         list(adapted(adapter(run, standin), iter(()), batch_size=0))
 

@@ -67,6 +67,40 @@ def test_steps_equal_those_of_torchs_optimisers_on_one_sample(optimiser: Any) ->
             kinds[optimiser].step()
 
 
+def test_pseudo_bodies_are_heeded_for_as_many_steps_as_said() -> None:
+    observed = batch(3).observed
+    found = run(observed, pseudo_steps=2, steps=5)
+    for at in range(3):
+        one = observed.rows(slice(at, at + 1))
+        toy = Toy()
+        with torch.no_grad():
+            seen = says(Toy(seed=9), {}, one)
+            pseudo = Pseudo(seen, body(*seen[:3]))
+        descent = torch.optim.SGD([p for n, p in toy.named_parameters() if n in Rates.of(toy, "head").names], lr=0.02)
+        for step in range(6):
+            descent.zero_grad()
+            prediction = says(toy, {}, one)
+            points = body(*prediction[:3])
+            assert found.losses[at, step].item() == pytest.approx(inner(prediction, points, one, None).item(), rel=1e-9)
+            torch.testing.assert_close(found.path[step].rotmat[at], prediction.rotmat[0].detach(), rtol=0, atol=1e-9)
+            inner(prediction, points, one, pseudo if step < 2 else None).sum().backward()
+            descent.step()
+
+
+def test_steps_without_pseudo_bodies_are_those_without_an_auxiliary_network() -> None:
+    observed = batch(3).observed
+    alone = run(observed, auxiliary=False)
+    assert_same(rows(run(observed, pseudo_steps=0), slice(None)), rows(alone, slice(None)), 0)
+    assert_same(list(run(observed, pseudo_steps=6).path[-1]), list(run(observed).path[-1]), 0)
+    assert (run(observed).path[-1].rotmat - alone.path[-1].rotmat).abs().max() > 1e-4
+
+
+def test_nobody_stops_while_pseudo_bodies_are_heeded() -> None:
+    found = run(batch(6).observed, pseudo_steps=3, tolerance=0.9, steps=8)
+    assert (found.stopped_at == 3).all()
+    assert (run(batch(6).observed, tolerance=0.9, steps=8).stopped_at == 1).all()
+
+
 def test_one_step_is_the_inner_step_of_training() -> None:
     observed = batch(3).observed
     step = DualStep(
@@ -203,6 +237,7 @@ def test_every_step_uses_the_pseudo_body() -> None:
         ({"adam_rate": 0.0}, "adam_rate is a positive number"),
         ({"tolerance": 1.0}, "tolerance is a share"),
         ({"tolerance": -0.1}, "tolerance is a share"),
+        ({"pseudo_steps": -1}, "pseudo_steps is at least 0"),
         ({"chunk": 0}, "chunk is at least 1"),
     ],
 )

@@ -96,6 +96,8 @@ class AdaptConfig:
     steps: at most so many. optimiser: "sgd" with the learned rates, as in training, or "adam" with a state of each
         sample's own and the one rate `adam_rate`.
     tolerance: a sample stops once a step changed its inner loss by less than this share of it; 0 never stops.
+    pseudo_steps: the first steps, which heed the pseudo body; later ones go by 2D points alone, and so do all losses
+        that are told, compared and chosen by. None: all heed it. No sample stops before these are done.
     keep_best: answer with the weights of the smallest inner loss, otherwise with the last.
     chunk: samples adapted at one time, to bound memory; None is all.
 
@@ -107,6 +109,7 @@ class AdaptConfig:
     optimiser: Optimiser = "sgd"
     adam_rate: float = 1e-4
     tolerance: float = 1e-3
+    pseudo_steps: int | None = None
     keep_best: bool = True
     chunk: int | None = None
 
@@ -116,6 +119,8 @@ class AdaptConfig:
         _positive("adam_rate", self.adam_rate)
         if not 0 <= self.tolerance < 1:
             raise UsageError(f"tolerance is a share of at least 0 and below 1, found {self.tolerance}")
+        if self.pseudo_steps is not None:
+            _at_least("pseudo_steps", self.pseudo_steps, 0)
         if self.chunk is not None:
             _at_least("chunk", self.chunk, 1)
 

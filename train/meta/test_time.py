@@ -1,7 +1,9 @@
 """Test-time optimisation: a trained network is adapted to each picture by the inner loss alone, a few steps further.
 
-Every step uses the whole inner loss, pseudo body included. A sample's result does not depend on the batch it comes in,
-but for the rounding of matrix products whose order of summation the batch's size decides.
+Steps use the whole inner loss, or heed the pseudo body at first alone (`AdaptConfig.pseudo_steps`): it shows the way,
+and later holds a body that is nearer to the truth back to its own errors (docs/adaptation.md). A sample's result does
+not depend on the batch it comes in, but for the rounding of matrix products whose order of summation the batch's size
+decides.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from torch import Tensor
 from train.data.batch import Observed
 from train.meta.auxiliary import pseudo_body
 from train.meta.config import AdaptConfig
-from train.meta.objectives import Body, Inner, exact, points_of
+from train.meta.objectives import Body, Inner, Pseudo, exact, points_of
 from train.meta.stack import Stack
 from train.meta.subsets import Rates
 from train.models.prediction import Prediction
@@ -32,8 +34,8 @@ class Adapted:
 
     path: predictions before the first and after each step, steps + 1 in all; a stopped sample's stays as it is.
     after: the answer, by the smallest inner loss or the last (`AdaptConfig.keep_best`).
-    losses: (B, steps + 1) inner losses of `path`. stopped_at, best_at: (B,) int64, steps taken, and steps taken to the
-    smallest loss.
+    losses: (B, steps + 1) inner losses of `path`, without the pseudo body where not all steps heed it.
+    stopped_at, best_at: (B,) int64, steps taken, and steps taken to the smallest loss.
     """
 
     path: tuple[Prediction, ...]
@@ -92,23 +94,28 @@ def _adapt(
     pseudo = None if auxiliary is None else pseudo_body(auxiliary, observed, body)
     update = _sgd(rates()) if config.optimiser == "sgd" else _adam(config.adam_rate)
     weights = stack.stacked(stack.own())
+    lasting = pseudo if config.pseudo_steps is None else None
 
-    def evaluate(weights: _Tensors) -> tuple[Prediction, Tensor]:
+    def evaluate(weights: _Tensors, heeded: Pseudo | None) -> tuple[Prediction, Tensor, Tensor]:
+        """The loss that is told, and that with a pseudo body that is heeded at this step."""
         prediction = stack.run(weights, is_shared=False)
         with exact(observed):
-            return prediction, inner(prediction, points_of(body, prediction), observed, pseudo)
+            points = points_of(body, prediction)
+            told = inner(prediction, points, observed, lasting)
+            return prediction, told, told if heeded is lasting else inner(prediction, points, observed, heeded)
 
     path: list[Prediction] = []
     losses: list[Tensor] = []
     for step in range(config.steps + 1):
+        is_early = config.pseudo_steps is not None and step < config.pseudo_steps
         if step == config.steps:
-            prediction, found = evaluate(weights)
+            prediction, found, _ = evaluate(weights, lasting)
         else:
             with torch.enable_grad():
                 at = {name: value.detach().requires_grad_() for name, value in weights.items()}
-                prediction, found = evaluate(at)
+                prediction, found, descended = evaluate(at, pseudo if is_early else lasting)
                 gradients = torch.autograd.grad(
-                    found.sum(), list(at.values()), allow_unused=True, materialize_grads=True
+                    descended.sum(), list(at.values()), allow_unused=True, materialize_grads=True
                 )
             prediction, found = Prediction(*(value.detach() for value in prediction)), found.detach()
         if step == 0:
@@ -119,7 +126,8 @@ def _adapt(
             is_taken = is_running & found.isfinite()
             prediction, found = _chosen(is_taken, prediction, path[-1]), torch.where(is_taken, found, losses[-1])
             stopped_at = torch.where(is_taken, step, stopped_at)
-            is_running = is_taken & ((found - losses[-1]).abs() > config.tolerance * losses[-1].abs())
+            has_moved = (found - losses[-1]).abs() > config.tolerance * losses[-1].abs()
+            is_running = is_taken & (has_moved | is_early)
         path.append(prediction)
         losses.append(found)
         if step == config.steps or not is_running.any():
