@@ -97,27 +97,30 @@ def _adapt(
     lasting = pseudo if config.pseudo_steps is None else None
 
     def evaluate(weights: _Tensors, heeded: Pseudo | None) -> tuple[Prediction, Tensor, Tensor]:
-        """The loss that is told, and that with a pseudo body that is heeded at this step."""
+        """The loss with a pseudo body that is heeded at this step, and the one that is told, a constant."""
         prediction = stack.run(weights, is_shared=False)
         with exact(observed):
             points = points_of(body, prediction)
-            told = inner(prediction, points, observed, lasting)
-            return prediction, told, told if heeded is lasting else inner(prediction, points, observed, heeded)
+            descended = inner(prediction, points, observed, heeded)
+            if heeded is lasting:
+                return prediction, descended, descended.detach()
+            with torch.no_grad():
+                return prediction, descended, inner(prediction, points, observed, lasting)
 
     path: list[Prediction] = []
     losses: list[Tensor] = []
     for step in range(config.steps + 1):
         is_early = config.pseudo_steps is not None and step < config.pseudo_steps
         if step == config.steps:
-            prediction, found, _ = evaluate(weights, lasting)
+            prediction, _, found = evaluate(weights, lasting)
         else:
             with torch.enable_grad():
                 at = {name: value.detach().requires_grad_() for name, value in weights.items()}
-                prediction, found, descended = evaluate(at, pseudo if is_early else lasting)
+                prediction, descended, found = evaluate(at, pseudo if is_early else lasting)
                 gradients = torch.autograd.grad(
                     descended.sum(), list(at.values()), allow_unused=True, materialize_grads=True
                 )
-            prediction, found = Prediction(*(value.detach() for value in prediction)), found.detach()
+            prediction = Prediction(*(value.detach() for value in prediction))
         if step == 0:
             is_running = found.isfinite()
             stopped_at = torch.zeros_like(found, dtype=torch.int64)
