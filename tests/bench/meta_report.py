@@ -199,7 +199,7 @@ def figure(results: Results, path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    drawn, axes = pyplot.subplots(1, len(DETECTORS), figsize=(10, 4), sharey=True)
+    drawn, axes = pyplot.subplots(1, len(DETECTORS), figsize=(10, 5), sharey=True, layout="constrained")
     for axis, source in zip(axes, DETECTORS, strict=True):
         for key, runs in results.items():
             means = errors_of(runs, source).mean((0, 2))
@@ -219,8 +219,7 @@ def figure(results: Results, path: Path) -> None:
         axis.set(title=f"{source} 2D points", xlabel="steps", xticks=STEPS)
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("PVE, all parts (mm)")
-    axes[-1].legend(fontsize=7)
-    drawn.tight_layout()
+    drawn.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
     drawn.savefig(path, dpi=110, metadata={"Software": None})
     pyplot.close(drawn)
 
