@@ -60,7 +60,7 @@ bench: $(STAMP) ## Measure the hot paths; prints one table each
 bench-full: $(STAMP) ## Measure the catalog over 4.5 million people: 40 minutes, 20 GB of disk
 	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/bench_catalog.py --full
 
-bench-select: $(STAMP) ## Judge the proposers in simulated worlds and by tiny trainings, 20 seeds: regret; an hour, resumable
+bench-select: $(STAMP) ## Judge the proposers in simulated worlds and by tiny trainings, 20 seeds: regret; 90 minutes, resumable
 	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/bench_select_toy.py --full --simulated
 
 bench-loader: $(STAMP) ## The loader against webdataset, litdata and mosaicml-streaming, each in its own environment
@@ -69,7 +69,7 @@ bench-loader: $(STAMP) ## The loader against webdataset, litdata and mosaicml-st
 bench-train: $(STAMP) ## Rates and memory of plain, meta and adaptation steps, as ratios
 	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/bench_train.py
 
-bench-meta: $(STAMP) ## What test-time optimisation gains, by kind of training: three seeds, an hour, resumable
+bench-meta: $(STAMP) ## What test-time optimisation gains, by kind of training: three seeds, 90 minutes, resumable
 	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/bench_meta.py
 
 constraints: $(STAMP) ## Write constraints.txt again from what is installed in .venv
