@@ -172,7 +172,8 @@ def _start(work: str, counts: Any) -> None:
     global _function, _items, _counts
     _function, _items = pickle.loads(Path(work).read_bytes())
     _counts = counts
-    signal.signal(signal.SIGTERM, _leave)
+    # There is nothing to remove yet, and what an initializer raises would be told with a traceback.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -181,6 +182,7 @@ def _run(i: int) -> Any:
         _counts[i] += number
 
     try:
+        signal.signal(signal.SIGTERM, _leave)
         return _function(_items[i], count)
     except SystemExit as error:
         raise _lost() from error

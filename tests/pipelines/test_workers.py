@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -164,3 +165,18 @@ def test_a_worker_that_dies_while_it_starts_does_not_hold_its_parent(
     much = bytes(4 << 20)  # far more than a pipe holds
     with pytest.raises(InterruptedRunError, match="ended before"), Workers(never, [much], 1) as workers:
         workers.run(0)
+
+
+def test_a_worker_that_is_told_to_end_while_it_starts_ends_without_a_word(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    work.write_bytes(pickle.dumps((len, ())))
+    script = (
+        "import os, signal, sys, threading\n"
+        "from pipelines import workers\n"
+        "threading.Thread.start = lambda self: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "workers._start(sys.argv[1], None)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(work)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (-signal.SIGTERM, "")
