@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.proxies import Proxy
 from benchmark.rankings.mixture_runs import WEIGHT
 from benchmark.rankings.runs import COLUMNS
+from harmonize.whole import whole_file
 
 if TYPE_CHECKING:
     from benchmark.evaluation import Summary
@@ -52,18 +52,12 @@ def write_table(out: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     whole = pa.Table.from_pylist([{name: row.get(name) for name in names} for row in ordered], schema=schema)
     # Commands for several GPUs may write the table of one folder at the same time.
-    partial = {ending: out / f".{TABLE}.{os.getpid()}.{ending}" for ending in ("csv", "parquet")}
-    try:
-        with partial["csv"].open("w", newline="", encoding="utf-8") as file:
+    with whole_file(out / f"{TABLE}.parquet") as columns, whole_file(out / f"{TABLE}.csv") as lines:
+        with lines.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, names)
             writer.writeheader()
             writer.writerows(ordered)
-        pq.write_table(whole, partial["parquet"])
-        for ending, path in partial.items():
-            path.replace(out / f"{TABLE}.{ending}")
-    finally:
-        for path in partial.values():
-            path.unlink(missing_ok=True)
+        pq.write_table(whole, columns)
 
 
 def shown_rows(trainings: Sequence[Proxy], rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

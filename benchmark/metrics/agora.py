@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmark.metrics.points import Errors, check_finite
+from benchmark.metrics.points import Errors, check_pair_finite
 
 MIN_IOU = 0.1
 NUM_COMPARED = 24
@@ -63,8 +63,7 @@ def match_people(pred_px: Tensor, true_px: Tensor, is_valid: Tensor) -> Matching
             raise ValueError(f"expected joints (people, {NUM_COMPARED} or more, 2), found {tuple(points.shape)}")
     if is_valid.shape != true_px.shape[:1] or is_valid.dtype != torch.bool:
         raise ValueError(f"is_valid: expected bool({len(true_px)},), found {is_valid.dtype}{tuple(is_valid.shape)}")
-    check_finite(pred_px, "predicted joints in the picture")
-    check_finite(true_px, "true joints in the picture")
+    check_pair_finite(pred_px, true_px, "joints in the picture")
     num_pred, num_true = len(pred_px), len(true_px)
     valid: list[bool] = is_valid.tolist()
     pairs: list[tuple[int, int]] = []

@@ -19,9 +19,9 @@ from benchmark.metrics.points import (
     Errors,
     Valid,
     axes_first,
-    check_finite,
     check_mask,
     check_pair,
+    check_pair_finite,
     check_valid,
     in_blocks,
     lengths,
@@ -117,8 +117,7 @@ def _checked(
         check_mask(mask, name, tuple(pred.shape[:2]))
     if known is not None:
         true = torch.where(known[..., None], true, 0.0)
-    check_finite(pred, "predicted joints")
-    check_finite(true, "true joints")
+    check_pair_finite(pred, true, "joints")
     return true
 
 

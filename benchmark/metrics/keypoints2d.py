@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from benchmark.metrics.points import axes_first, check_finite, check_mask, check_pair, lengths, mean_counted
+from benchmark.metrics.points import axes_first, check_mask, check_pair, check_pair_finite, lengths, mean_counted
 from harmonize.keypoints import SMPLX_144
 
 _LEFT_SHOULDER, _RIGHT_HIP = SMPLX_144.index("left_shoulder"), SMPLX_144.index("right_hip")
@@ -58,8 +58,7 @@ def auc2d(
         raise ValueError(f"length_px: expected ({len(pred_px)},), found {tuple(length_px.shape)}")
     if known is not None:
         true_px = torch.where(known[..., None], true_px, 0.0)
-    check_finite(pred_px, "predicted points")
-    check_finite(true_px, "true points")
+    check_pair_finite(pred_px, true_px, "points")
     distances_px = lengths(axes_first(pred_px - true_px))
     right = torch.stack([distances_px <= threshold * length_px[:, None] for threshold in thresholds])
     share = mean_counted(right.to(distances_px.dtype).mean(0), known)

@@ -21,9 +21,9 @@ from benchmark.metrics.parts import FIELD_JOINTS, JointPart
 from benchmark.metrics.points import (
     MM_PER_M,
     axes_first,
-    check_finite,
     check_mask,
     check_pair,
+    check_pair_finite,
     lengths,
     mean_counted,
     picked,
@@ -76,8 +76,7 @@ def _distances_mm(
     check_mask(known, "known", tuple(pred.shape[:2]))
     if known is not None:
         true = torch.where(known[..., None], true, 0.0)
-    check_finite(pred, "predicted joints")
-    check_finite(true, "true joints")
+    check_pair_finite(pred, true, "joints")
     joints, roots = torch.tensor(part.joints, device=pred.device), list(part.roots)
     known_part = None if known is None else known[:, joints]
     if alignment == "procrustes":

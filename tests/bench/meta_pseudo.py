@@ -112,16 +112,13 @@ def _cosines(body: Body, at: Prediction, batch: Batch, pseudo: Pseudo) -> tuple[
     at = at._replace(rotmat=at.rotmat.detach().requires_grad_())
 
     def turning(loss: Tensor) -> Tensor:
-        (gradient,) = torch.autograd.grad(loss.sum(), at.rotmat)
+        (gradient,) = torch.autograd.grad(loss.sum(), at.rotmat, retain_graph=True)
         local = at.rotmat.detach().mT @ gradient
         return (local - local.mT).flatten(1)
 
     points = points_of(body, at)
     flat = inner(at, points, batch.observed, None)
-    wanted = turning(outer(at, points_of(body, at), batch.truth, batch.observed))
-    by_2d = turning(flat)
-    points = points_of(body, at)
-    terms = inner(at, points, batch.observed, pseudo) - inner(at, points, batch.observed, None)
-    by_pseudo = turning(terms)
+    wanted = turning(outer(at, points, batch.truth, batch.observed))
+    by_pseudo, by_2d = turning(inner(at, points, batch.observed, pseudo) - flat), turning(flat)
     of_pseudo, of_2d = (torch.cosine_similarity(by, wanted, dim=1).mean() for by in (by_pseudo, by_2d))
     return float(of_pseudo), float(of_2d)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -29,6 +28,7 @@ from meta_world import World, WorldConfig, build
 import train
 from harmonize.bodies import BodyModels
 from harmonize.cache import cache_dir
+from harmonize.whole import whole_file, write_whole
 from train.body import Body
 from train.losses.vertex_subset import vertex_subset
 from train.meta.subsets import Rates
@@ -112,7 +112,7 @@ class Runs:
                 self.world.test,
                 pseudo_steps=variant.pseudo_steps,
             )
-            _replace(path, json.dumps({"training": _facts(of), **found}).encode())
+            write_whole(path, json.dumps({"training": _facts(of), **found}).encode())
         loaded: Run = json.loads(path.read_bytes())
         return loaded
 
@@ -121,7 +121,7 @@ class Runs:
         path = self.folder / f"pseudo-quality-{seed}.json"
         if not path.is_file():
             found = examined(self._trained("dual", seed), self.body, self.world.test)
-            _replace(path, json.dumps(found).encode())
+            write_whole(path, json.dumps(found).encode())
         loaded: Run = json.loads(path.read_bytes())
         return loaded
 
@@ -203,12 +203,5 @@ def _measured_code(root: Path) -> Sequence[Path]:
 
 
 def _save(path: Path, value: object) -> None:
-    partial = path.with_suffix(f".{os.getpid()}")
-    torch.save(value, partial)
-    partial.replace(path)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    partial = path.with_suffix(f".{os.getpid()}")
-    partial.write_bytes(data)
-    partial.replace(path)
+    with whole_file(path) as partial:
+        torch.save(value, partial)

@@ -20,6 +20,7 @@ from benchmark.rankings.published import published_ranking
 from benchmark.run_table import random_mixtures
 from catalogs.apportion import apportion
 from catalogs.selection import Budget, Selection
+from harmonize.whole import write_whole
 from pipelines import sample_values
 from pipelines.mixture import target_splits
 
@@ -50,9 +51,7 @@ class Results:
         if not path.is_file():
             found = self.world.measure(self.world.train(selection, seed))
             joints = {name: np.round(values, 1).tolist() for name, values in found.joints_mm.items()}
-            partial = path.with_suffix(f".{seed}.tmp")
-            partial.write_text(json.dumps({"errors": found.errors, "joints_mm": joints}), encoding="utf-8")
-            partial.replace(path)
+            write_whole(path, json.dumps({"errors": found.errors, "joints_mm": joints}).encode())
         saved = json.loads(path.read_text(encoding="utf-8"))
         joints_mm = {name: np.array(values) for name, values in saved["joints_mm"].items()}
         return Measured(errors=saved["errors"], joints_mm=joints_mm)

@@ -34,6 +34,13 @@ def run(
     return adapt(toy, Toy(seed=9) if auxiliary else None, observed, body=body, inner=loss, rates=rates, config=config)
 
 
+@torch.no_grad()
+def pseudo_of(observed: Observed) -> Pseudo:
+    """What the auxiliary network of `run` sees."""
+    seen = says(Toy(seed=9), {}, observed)
+    return Pseudo(seen, body(*seen[:3]))
+
+
 def rows(found: Adapted, at: Any) -> list[Tensor]:
     """Everything that is said of some samples."""
     predictions = [*found.path, found.after]
@@ -52,9 +59,7 @@ def test_steps_equal_those_of_torchs_optimisers_on_one_sample(optimiser: Any) ->
     for at in range(3):
         one = observed.rows(slice(at, at + 1))
         toy = Toy()
-        with torch.no_grad():
-            seen = says(Toy(seed=9), {}, one)
-            pseudo = Pseudo(seen, body(*seen[:3]))
+        pseudo = pseudo_of(one)
         adapted = [p for n, p in toy.named_parameters() if n in Rates.of(toy, "head+norm").names]
         kinds = {"sgd": torch.optim.SGD(adapted, lr=0.02), "adam": torch.optim.Adam(adapted, lr=3e-3)}
         for step in range(7):
@@ -73,9 +78,7 @@ def test_pseudo_bodies_are_heeded_for_as_many_steps_as_said() -> None:
     for at in range(3):
         one = observed.rows(slice(at, at + 1))
         toy = Toy()
-        with torch.no_grad():
-            seen = says(Toy(seed=9), {}, one)
-            pseudo = Pseudo(seen, body(*seen[:3]))
+        pseudo = pseudo_of(one)
         descent = torch.optim.SGD([p for n, p in toy.named_parameters() if n in Rates.of(toy, "head").names], lr=0.02)
         for step in range(6):
             descent.zero_grad()
@@ -218,8 +221,7 @@ def test_the_best_step_is_kept_if_asked() -> None:
 def test_every_step_uses_the_pseudo_body() -> None:
     observed = batch(2).observed
     dual, alone = run(observed), run(observed, auxiliary=False)
-    seen = says(Toy(seed=9), {}, observed)
-    pseudo = Pseudo(seen, body(*seen[:3]))
+    pseudo = pseudo_of(observed)
     for step, prediction in enumerate(dual.path):
         torch.testing.assert_close(
             dual.losses[:, step], inner(prediction, body(*prediction[:3]), observed, pseudo).detach()
